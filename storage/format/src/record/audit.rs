@@ -1,0 +1,80 @@
+//! Audit records and the origin that every data-plane record carries.
+
+pub use v1::{Action, Audit, Origin, Verdict};
+
+/// First published layout.
+pub mod v1 {
+    use crate::id::{RequestId, VersionId};
+
+    crate::layout! {
+        /// Who asked, from where, in which request.
+        pub struct Origin {
+            /// Access key, user or worker.
+            pub actor: String,
+            /// Network address, empty for the vault's own workers.
+            pub address: String,
+            /// Request.
+            pub request: RequestId,
+        }
+    }
+
+    crate::code! {
+        /// What was asked for. Closed: a new act is a new value.
+        pub enum Action: u16 {
+            /// A bucket was made.
+            CreateBucket = 1,
+            /// A bucket was removed.
+            DeleteBucket = 2,
+            /// A version was removed by a delete.
+            DeleteVersion = 10,
+            /// A version was replaced by a newer one in a bucket without versioning.
+            OverwriteVersion = 11,
+            /// A multipart upload was aborted.
+            AbortUpload = 12,
+            /// Root credentials changed.
+            ChangeRootCredentials = 30,
+            /// A recovery kit was made.
+            MakeRecoveryKit = 31,
+            /// A recovery kit was confirmed.
+            ConfirmRecoveryKit = 32,
+            /// Requests were refused; `reasons` says why, `count` how many (aggregated above a rate).
+            Denied = 40,
+        }
+    }
+
+    crate::code! {
+        /// What policy said.
+        pub enum Verdict: u8 {
+            /// Done.
+            Allow = 1,
+            /// Refused.
+            Deny = 2,
+        }
+    }
+
+    crate::layout! {
+        /// One act, before its effect.
+        pub struct Audit {
+            /// What.
+            pub action: Action,
+            /// Who.
+            pub by: Origin,
+            /// Bucket name, empty when none.
+            pub bucket: String,
+            /// Object key, empty when none.
+            pub key: String,
+            /// Version, zero when none.
+            pub version: VersionId,
+            /// What policy said.
+            pub verdict: Verdict,
+            /// Why, as policy's reason codes.
+            pub reasons: Vec<String>,
+            /// Acts this record stands for; 1 but for aggregated denials.
+            pub count: u32,
+            /// Wall clock.
+            pub at: u64,
+            /// Retention clock.
+            pub retention_clock: u64,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Records about buckets.
+
+pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
+
+/// First published layout.
+pub mod v1 {
+    use crate::id::{BucketId, DomainId, TenantId};
+
+    crate::code! {
+        /// What keys mean in a bucket.
+        pub enum Namespace: u8 {
+            /// Exact S3: keys are strings.
+            Flat = 0,
+            /// An inode tree, for mounts.
+            Hierarchical = 1,
+        }
+    }
+
+    crate::layout! {
+        /// Sizes of the chunker, in bytes.
+        pub struct ChunkProfile {
+            /// No chunk but the last is shorter.
+            pub min: u32,
+            /// The size aimed at.
+            pub average: u32,
+            /// No chunk is longer.
+            pub max: u32,
+        }
+    }
+
+    crate::layout! {
+        /// A bucket exists. Also its row in the index.
+        pub struct BucketCreated {
+            /// Its name inside the vault, never used twice.
+            pub bucket: BucketId,
+            /// Its S3 name.
+            pub name: String,
+            /// Tenant that owns it.
+            pub tenant: TenantId,
+            /// Domain of its dedup and keys.
+            pub domain: DomainId,
+            /// What keys mean in it.
+            pub namespace: Namespace,
+            /// How its objects are cut.
+            pub profile: ChunkProfile,
+            /// Jurisdiction its data may not leave, 0 for none.
+            pub jurisdiction: u16,
+            /// Placement class, 0 until classes exist.
+            pub placement: u8,
+            /// Tier new data goes to, 0 until tiers exist.
+            pub tier: u8,
+            /// Whether Object Lock is on.
+            pub object_lock: bool,
+            /// Wall clock.
+            pub created_at: u64,
+            /// Who made it.
+            pub by: crate::record::audit::Origin,
+        }
+    }
+
+    crate::layout! {
+        /// A bucket is gone; it was empty.
+        pub struct BucketDeleted {
+            /// The bucket.
+            pub bucket: BucketId,
+            /// Who removed it.
+            pub by: crate::record::audit::Origin,
+        }
+    }
+}

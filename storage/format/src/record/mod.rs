@@ -1,0 +1,102 @@
+//! Records: everything that ever happens to a vault, in the order of the journal.
+//!
+//! One file per subject, each with `mod v1` (and later `v2` with a pure `migrate`). The frame stores tag and version beside
+//! each body; this file is the only table of tags.
+
+pub mod audit;
+pub mod bucket;
+pub mod identity;
+pub mod pool;
+pub mod segment;
+pub mod upload;
+pub mod version;
+
+use crate::codec::{Decode, Encode};
+use crate::error::FormatError;
+
+macro_rules! records {
+    ($($(#[$doc:meta])* $variant:ident($ty:ty) = $tag:literal @ $newest:literal,)*) => {
+        /// One record of the journal, in its newest version.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Record { $($(#[$doc])* $variant($ty),)* }
+
+        impl Record {
+            /// Every tag this release knows, with the name of its record.
+            pub const TAGS: &'static [(u16, &'static str)] = &[$(($tag, stringify!($variant)),)*];
+
+            /// The number that stands for this kind of record on disk.
+            #[must_use]
+            pub fn tag(&self) -> u16 {
+                match self { $(Self::$variant(_) => $tag,)* }
+            }
+
+            /// The version in which this release writes it.
+            #[must_use]
+            pub fn version(&self) -> u16 {
+                match self { $(Self::$variant(_) => $newest,)* }
+            }
+
+            /// The encoded body.
+            #[must_use]
+            pub fn body(&self) -> Vec<u8> {
+                match self { $(Self::$variant(record) => record.to_bytes(),)* }
+            }
+
+            /// Decodes a body by tag and version, migrating old versions to the newest.
+            pub fn decode_body(tag: u16, version: u16, body: &[u8]) -> Result<Self, FormatError> {
+                match tag {
+                    $($tag => {
+                        if version != $newest {
+                            return Err(FormatError::TooNew { what: stringify!($variant), found: version, known: $newest });
+                        }
+                        <$ty>::from_bytes(body).map(Self::$variant)
+                    })*
+                    _ => Err(FormatError::Invalid { what: "record tag" }),
+                }
+            }
+        }
+
+        $(impl From<$ty> for Record {
+            fn from(record: $ty) -> Self { Self::$variant(record) }
+        })*
+    };
+}
+
+records! {
+    /// First record of every life of the process (R3).
+    EpochStarted(pool::EpochStarted) = 1 @ 1,
+    /// Who belongs to the pool, at a new generation.
+    MembersChanged(pool::MembersChanged) = 2 @ 1,
+    /// A disk stopped or started to count.
+    DiskStateChanged(pool::DiskStateChanged) = 3 @ 1,
+    /// A checkpoint of the index is durable and verified.
+    CheckpointTaken(pool::CheckpointTaken) = 4 @ 1,
+    /// A segment or journal file exists from here on.
+    SegmentOpened(segment::SegmentOpened) = 10 @ 1,
+    /// A segment ends here.
+    SegmentClosed(segment::SegmentClosed) = 11 @ 1,
+    /// A data stripe is durable on all its shards.
+    StripeAdded(segment::StripeAdded) = 12 @ 1,
+    /// Chunks that lie in this very journal stripe.
+    ChunksInlined(segment::ChunksInlined) = 13 @ 1,
+    /// Edges of a new manifest node.
+    NodeAdded(segment::NodeAdded) = 14 @ 1,
+    /// A bucket exists.
+    BucketCreated(bucket::BucketCreated) = 20 @ 1,
+    /// A bucket is gone.
+    BucketDeleted(bucket::BucketDeleted) = 21 @ 1,
+    /// An object version exists.
+    VersionPut(version::VersionPut) = 30 @ 1,
+    /// An object version is gone.
+    VersionRemoved(version::VersionRemoved) = 31 @ 1,
+    /// A multipart upload is open.
+    UploadCreated(upload::UploadCreated) = 40 @ 1,
+    /// A part of an upload is stored.
+    PartPut(upload::PartPut) = 41 @ 1,
+    /// An upload was completed or aborted.
+    UploadEnded(upload::UploadEnded) = 42 @ 1,
+    /// An act that changes or refuses something, before its effect.
+    Audit(audit::Audit) = 50 @ 1,
+    /// An S3 access key exists or changed.
+    CredentialSet(identity::CredentialSet) = 60 @ 1,
+}

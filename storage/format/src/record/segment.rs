@@ -1,0 +1,140 @@
+//! Records about segments, stripes, chunks and the edges of manifest nodes; rows of the index that follow from them.
+
+pub use v1::{
+    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow, StripeAdded,
+};
+
+/// First published layout.
+pub mod v1 {
+    use crate::id::{ChunkId, DiskId, DomainId, SegmentId, StripeHash};
+    use crate::shard::StripeKind;
+
+    /// The new copy of a chunk wins over the one the index names, because that one is damaged (R17).
+    pub const CHUNK_FLAG_REPLACES: u8 = 1;
+
+    crate::layout! {
+        /// A segment or journal file exists from here on. Also its row in the index, until it is closed.
+        pub struct SegmentOpened {
+            /// Its name.
+            pub segment: SegmentId,
+            /// What it holds.
+            pub kind: StripeKind,
+            /// Data shards.
+            pub k: u8,
+            /// Parity shards.
+            pub m: u8,
+            /// Erasure code.
+            pub codec: u8,
+            /// Disk of each shard, k+m of them.
+            pub disks: Vec<DiskId>,
+            /// Tier, 0 until tiers exist.
+            pub tier: u8,
+            /// Jurisdiction all its disks are in, 0 when not stated.
+            pub jurisdiction: u16,
+        }
+    }
+
+    crate::layout! {
+        /// A segment ends here; what lies beyond was never named and is cut off.
+        pub struct SegmentClosed {
+            /// The segment.
+            pub segment: SegmentId,
+            /// Bytes of each of its shard files that count.
+            pub len: u64,
+        }
+    }
+
+    crate::layout! {
+        /// A segment as the index knows it.
+        pub struct SegmentRow {
+            /// How it was opened.
+            pub opened: SegmentOpened,
+            /// Bytes of each shard file that the journal names so far.
+            pub len: u64,
+            /// Whether it is closed.
+            pub closed: bool,
+            /// Whether it was read back from media since (R21).
+            pub read_back: bool,
+        }
+    }
+
+    crate::layout! {
+        /// Where a chunk lies within its stripe.
+        pub struct ChunkPlace {
+            /// The chunk or node.
+            pub id: ChunkId,
+            /// Offset of its envelope in the stripe's payload.
+            pub offset: u32,
+            /// Bytes of its envelope.
+            pub sealed_len: u32,
+            /// Bytes of plaintext.
+            pub plain_len: u32,
+            /// [`CHUNK_FLAG_REPLACES`].
+            pub flags: u8,
+        }
+    }
+
+    crate::layout! {
+        /// A data stripe is durable on all its shards; its directory, so that apply need not read it (R8).
+        pub struct StripeAdded {
+            /// The segment.
+            pub segment: SegmentId,
+            /// Offset of the shards in the segment's files.
+            pub offset: u64,
+            /// Data bytes of each shard.
+            pub shard_len: u32,
+            /// Hash of the stripe.
+            pub hash: StripeHash,
+            /// Domain of every chunk in it.
+            pub domain: DomainId,
+            /// Every chunk in it.
+            pub chunks: Vec<ChunkPlace>,
+        }
+    }
+
+    crate::layout! {
+        /// Chunks that lie in the payload of the journal stripe that holds this record.
+        pub struct ChunksInlined {
+            /// Domain of every chunk.
+            pub domain: DomainId,
+            /// Places; offsets count from the end of the sealed frame.
+            pub chunks: Vec<ChunkPlace>,
+        }
+    }
+
+    crate::layout! {
+        /// Edges of a manifest node that was stored for the first time. A long list is split over several records.
+        pub struct NodeAdded {
+            /// The node.
+            pub node: ChunkId,
+            /// Domain.
+            pub domain: DomainId,
+            /// Its level.
+            pub level: u8,
+            /// Position of the first child in this record among all children of the node.
+            pub first: u32,
+            /// Ids one edge below, in order, with repetitions.
+            pub children: Vec<ChunkId>,
+        }
+    }
+
+    crate::layout! {
+        /// Where a chunk is, as the index knows it.
+        pub struct ChunkRow {
+            /// Segment or journal file.
+            pub segment: SegmentId,
+            /// Offset of the stripe's shards in the segment's files.
+            pub stripe: u64,
+            /// Data bytes of each shard of the stripe.
+            pub shard_len: u32,
+            /// Offset of the envelope in the stripe's payload.
+            pub offset: u32,
+            /// Bytes of the envelope.
+            pub sealed_len: u32,
+            /// Bytes of plaintext.
+            pub plain_len: u32,
+            /// Domain.
+            pub domain: DomainId,
+        }
+    }
+}

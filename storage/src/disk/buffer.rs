@@ -1,0 +1,93 @@
+//! Memory that O_DIRECT accepts: aligned to 4 KiB, zeroed, its length a multiple of 4 KiB.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use kovcheg_format::units::BLOCK_LEN;
+
+const ALIGN: usize = BLOCK_LEN as usize;
+
+/// A zeroed, 4 KiB-aligned buffer of fixed length.
+pub struct AlignedBuf {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the buffer owns its memory exclusively, as a `Box<[u8]>` does.
+unsafe impl Send for AlignedBuf {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for AlignedBuf {}
+
+impl AlignedBuf {
+    /// A zeroed buffer of at least `len` bytes, rounded up to 4 KiB (at least one block).
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        let len = len.max(1).next_multiple_of(ALIGN);
+        let layout = Self::layout(len);
+        // SAFETY: the layout has a non-zero size.
+        let raw = unsafe { alloc_zeroed(layout) };
+        match NonNull::new(raw) {
+            Some(start) => Self { start, len },
+            None => handle_alloc_error(layout),
+        }
+    }
+
+    /// A buffer that holds `bytes`, padded with zeros to 4 KiB.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut buffer = Self::zeroed(bytes.len());
+        for (to, from) in buffer.chunks_mut(bytes.len().max(1)).zip([bytes]) {
+            to.copy_from_slice(from);
+        }
+        buffer
+    }
+
+    /// Address of the first byte, for the kernel.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// Address of the first byte, for the kernel to write to.
+    #[must_use]
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    fn layout(len: usize) -> Layout {
+        match Layout::from_size_align(len, ALIGN) {
+            Ok(layout) => layout,
+            Err(_) => unreachable!("buffer lengths are bounded far below isize::MAX"),
+        }
+    }
+}
+
+impl Drop for AlignedBuf {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `zeroed` with the same layout.
+        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len)) }
+    }
+}
+
+impl Deref for AlignedBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `start` is valid for `len` initialised bytes while `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl std::fmt::Debug for AlignedBuf {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "AlignedBuf({} bytes)", self.len)
+    }
+}

@@ -1,0 +1,97 @@
+//! Columns of the index and what stands in them. Keys are built by `kovcheg_format::key`.
+
+/// A column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Column {
+    /// `applied` → [`Applied`](crate::journal::apply::Applied), `digest` → additive set digest, counters.
+    Meta,
+    /// Bucket id → `BucketCreated`.
+    Bucket,
+    /// Bucket name → bucket id (big-endian).
+    BucketName,
+    /// Bucket, key, inverted version → `VersionPut`.
+    Version,
+    /// Bucket, key → version id of the current version, when that is an object.
+    Current,
+    /// Bucket, key, upload → `UploadCreated`.
+    Upload,
+    /// Upload, part number → `PartPut`.
+    Part,
+    /// Chunk or node id → `ChunkRow`.
+    Chunk,
+    /// Segment id → `SegmentRow`.
+    Segment,
+    /// Segment id, offset → length of the stripe on disk (big-endian u64) and its hash.
+    Stripe,
+    /// Access key → `CredentialSet`.
+    Credential,
+    /// Disk id → `Member`.
+    Disk,
+    /// LSN → `CheckpointTaken`.
+    Checkpoint,
+}
+
+impl Column {
+    /// Every column, in a fixed order.
+    pub const ALL: [Self; 13] = [
+        Self::Meta,
+        Self::Bucket,
+        Self::BucketName,
+        Self::Version,
+        Self::Current,
+        Self::Upload,
+        Self::Part,
+        Self::Chunk,
+        Self::Segment,
+        Self::Stripe,
+        Self::Credential,
+        Self::Disk,
+        Self::Checkpoint,
+    ];
+
+    /// Name of the column family.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Bucket => "bucket",
+            Self::BucketName => "bucket_name",
+            Self::Version => "version",
+            Self::Current => "current",
+            Self::Upload => "upload",
+            Self::Part => "part",
+            Self::Chunk => "chunk",
+            Self::Segment => "segment",
+            Self::Stripe => "stripe",
+            Self::Credential => "credential",
+            Self::Disk => "disk",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+
+    /// The column's number in checkpoints and digests; never changes.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Meta => 0,
+            Self::Bucket => 1,
+            Self::BucketName => 2,
+            Self::Version => 3,
+            Self::Current => 4,
+            Self::Upload => 5,
+            Self::Part => 6,
+            Self::Chunk => 7,
+            Self::Segment => 8,
+            Self::Stripe => 9,
+            Self::Credential => 10,
+            Self::Disk => 11,
+            Self::Checkpoint => 12,
+        }
+    }
+
+    /// The reverse of [`Column::code`].
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|column| column.code() == code)
+    }
+}

@@ -1,0 +1,3 @@
+//! Buckets, versions and uploads: what clients see of the vault.
+
+pub mod types;

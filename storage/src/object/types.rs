@@ -1,0 +1,164 @@
+//! What gateways say to the engine and hear from it: plain data.
+
+use kovcheg_format::id::{TenantId, UploadId};
+use kovcheg_format::record::bucket::{ChunkProfile, Namespace};
+use kovcheg_format::record::upload::{PartPut, UploadCreated};
+use kovcheg_format::record::version::{Checksum, Pair, VersionPut};
+
+/// Longest object key, in bytes of UTF-8 (S3).
+pub const KEY_LEN_MAX: usize = 1024;
+/// Least bytes of a part but the last (S3).
+pub const PART_LEN_MIN: u64 = 5 << 20;
+/// Most parts of an upload (S3).
+pub const PARTS_MAX: u16 = 10_000;
+
+/// A bucket to be made.
+#[derive(Debug, Clone)]
+pub struct NewBucket {
+    /// S3 name; validated by the gateway's protocol and again here.
+    pub name: String,
+    /// Owner.
+    pub tenant: TenantId,
+    /// What keys mean.
+    pub namespace: Namespace,
+    /// How objects are cut; `None` for the vault's default.
+    pub profile: Option<ChunkProfile>,
+}
+
+/// Sees every byte of a body, in order, on the engine's CPU workers: how a gateway computes MD5 and checksums without
+/// spending its own threads.
+pub trait BodyObserver: Send {
+    /// The next bytes of the body.
+    fn update(&mut self, bytes: &[u8]);
+
+    /// Gives the observer back as itself, for its owner to read the digests.
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send>;
+}
+
+/// Observes nothing.
+#[derive(Debug, Default)]
+pub struct NoObserver;
+
+impl BodyObserver for NoObserver {
+    fn update(&mut self, _bytes: &[u8]) {}
+
+    fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
+        self
+    }
+}
+
+/// What must hold of the current version for a write to take effect; checked in journal order.
+#[derive(Debug, Clone, Default)]
+pub struct Precondition {
+    /// `If-None-Match: *`.
+    pub must_not_exist: bool,
+    /// `If-Match: etag`.
+    pub etag: Option<String>,
+}
+
+/// Everything about an object version but its content.
+#[derive(Debug, Clone, Default)]
+pub struct NewVersion {
+    /// ETag, without quotes.
+    pub etag: String,
+    /// Content headers.
+    pub headers: Vec<Pair>,
+    /// User metadata.
+    pub metadata: Vec<Pair>,
+    /// Tags.
+    pub tags: Vec<Pair>,
+    /// Checksums.
+    pub checksums: Vec<Checksum>,
+    /// Conditions.
+    pub precondition: Precondition,
+}
+
+/// Everything about an upload but its parts.
+#[derive(Debug, Clone, Default)]
+pub struct NewUpload {
+    /// Content headers of the object to be.
+    pub headers: Vec<Pair>,
+    /// User metadata.
+    pub metadata: Vec<Pair>,
+    /// Tags.
+    pub tags: Vec<Pair>,
+    /// Announced checksum algorithm, 0 for none.
+    pub checksum_kind: u8,
+    /// Whether the checksum covers the full object.
+    pub full_object: bool,
+}
+
+/// Names an upload as clients do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRef {
+    /// Bucket name.
+    pub bucket: String,
+    /// Object key.
+    pub key: String,
+    /// The upload.
+    pub upload: UploadId,
+}
+
+/// A part named at completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPart {
+    /// Number.
+    pub number: u16,
+    /// ETag, without quotes.
+    pub etag: String,
+}
+
+/// What a listing asks for.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// Only keys that start with this.
+    pub prefix: String,
+    /// Roll keys up at the first occurrence of this after the prefix; empty for none.
+    pub delimiter: String,
+    /// Only keys (and common prefixes) after this one; exclusive.
+    pub after: Option<String>,
+    /// Most keys and common prefixes together.
+    pub max_keys: usize,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, Default)]
+pub struct ListPage {
+    /// Current versions, in order of their keys' bytes.
+    pub objects: Vec<VersionPut>,
+    /// Rolled-up prefixes, in order.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page starts (`ListQuery::after`), when there is one.
+    pub next: Option<String>,
+}
+
+/// One page of an upload's parts.
+#[derive(Debug, Clone)]
+pub struct PartPage {
+    /// The upload.
+    pub upload: UploadCreated,
+    /// Parts by number.
+    pub parts: Vec<PartPut>,
+    /// Number after which the next page starts, when there is one.
+    pub next: Option<u16>,
+}
+
+/// What a delete did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteOutcome {
+    /// Whether there was something to remove.
+    pub existed: bool,
+}
+
+/// An S3 credential, its secret in clear: for signature checks only.
+#[derive(Clone)]
+pub struct Credential {
+    /// Access key id.
+    pub access_key: String,
+    /// Secret.
+    pub secret: zeroize::Zeroizing<String>,
+    /// Tenant it acts for.
+    pub tenant: TenantId,
+    /// Whether it is root.
+    pub root: bool,
+}
