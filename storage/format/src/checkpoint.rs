@@ -34,7 +34,7 @@ impl Encode for Row {
     fn encode(&self, out: &mut Writer) {
         out.u8(self.column);
         self.key.encode(out);
-        out.var(VALUE_LEN_MAX, &self.value.0, "row value");
+        out.var_within(VALUE_LEN_MAX, &self.value.0, "row value");
     }
 }
 
@@ -50,7 +50,7 @@ impl Decode for Row {
 impl Encode for CheckpointPage {
     fn encode(&self, out: &mut Writer) {
         out.check(self.check());
-        out.list(ROWS_MAX, &self.rows, "checkpoint rows");
+        out.list_within(ROWS_MAX, &self.rows, "checkpoint rows");
     }
 }
 

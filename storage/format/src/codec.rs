@@ -126,19 +126,29 @@ impl Writer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends a `u32` length and the bytes.
+    pub fn var(&mut self, bytes: &[u8]) {
+        self.var_within(u32::MAX, bytes, "bytes");
+    }
+
     /// Appends a `u32` length of at most `limit` and the bytes.
-    pub fn var(&mut self, limit: u32, bytes: &[u8], what: &'static str) {
-        self.count(limit, bytes.len(), what);
+    pub fn var_within(&mut self, limit: u32, bytes: &[u8], what: &'static str) {
+        self.count_within(limit, bytes.len(), what);
         self.raw(bytes);
     }
 
     /// Appends a `u32` length of at most [`TEXT_LIMIT`] and the UTF-8 bytes.
     pub fn text(&mut self, text: &str) {
-        self.var(TEXT_LIMIT, text.as_bytes(), "text");
+        self.var_within(TEXT_LIMIT, text.as_bytes(), "text");
+    }
+
+    /// Appends a length or count as `u32`.
+    pub fn count(&mut self, count: usize) {
+        self.count_within(u32::MAX, count, "count");
     }
 
     /// Appends a length or count of at most `limit` as `u32`.
-    pub fn count(&mut self, limit: u32, count: usize, what: &'static str) {
+    pub fn count_within(&mut self, limit: u32, count: usize, what: &'static str) {
         let found = count as u64;
         if found > limit.into() {
             self.check(Err(FormatError::OverLimit { what, found, limit: limit.into() }));
@@ -150,7 +160,7 @@ impl Writer {
     pub fn nested(&mut self, limit: u32, what: &'static str, body: impl FnOnce(&mut Self)) {
         let mut inner = Self::new();
         body(&mut inner);
-        self.var(limit, &inner.bytes, what);
+        self.var_within(limit, &inner.bytes, what);
         self.check(inner.refused.map_or(Ok(()), Err));
     }
 
@@ -165,9 +175,14 @@ impl Writer {
         }
     }
 
+    /// Appends a count of at most [`LIST_LIMIT`] and every item.
+    pub fn list<T: Encode>(&mut self, items: &[T]) {
+        self.list_within(LIST_LIMIT, items, "list");
+    }
+
     /// Appends a count of at most `limit` and every item.
-    pub fn list<T: Encode>(&mut self, limit: u32, items: &[T], what: &'static str) {
-        self.count(limit, items.len(), what);
+    pub fn list_within<T: Encode>(&mut self, limit: u32, items: &[T], what: &'static str) {
+        self.count_within(limit, items.len(), what);
         for item in items {
             item.encode(self);
         }
@@ -363,7 +378,7 @@ pub struct Blob(pub Vec<u8>);
 
 impl Encode for Blob {
     fn encode(&self, out: &mut Writer) {
-        out.var(BYTES_LIMIT, &self.0, "bytes");
+        out.var_within(BYTES_LIMIT, &self.0, "bytes");
     }
 }
 
@@ -375,7 +390,7 @@ impl Decode for Blob {
 
 impl<T: Encode> Encode for Vec<T> {
     fn encode(&self, out: &mut Writer) {
-        out.list(LIST_LIMIT, self, "list");
+        out.list(self);
     }
 }
 

@@ -52,7 +52,7 @@ pub fn associated_data(
 
 impl Encode for Frame {
     fn encode(&self, out: &mut Writer) {
-        out.count(RECORDS_MAX, self.records.len(), "frame record count");
+        out.count_within(RECORDS_MAX, self.records.len(), "frame record count");
         for record in &self.records {
             out.u16(record.tag());
             out.u16(record.version());

@@ -91,7 +91,7 @@ impl SealedKeyring {
         self.pool.encode(&mut out);
         out.u64(self.sequence);
         out.raw(&self.nonce);
-        out.var(SEALED_LEN_MAX, &self.sealed, "sealed keys");
+        out.var_within(SEALED_LEN_MAX, &self.sealed, "sealed keys");
         let crc = crc64(out.as_slice());
         out.u64(crc);
         out.into_vec()

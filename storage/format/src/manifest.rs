@@ -202,8 +202,8 @@ impl Encode for Node {
         out.u8(self.level());
         out.u8(0);
         match self {
-            Self::Leaf(entries) => out.list(limit(NODE_ITEMS_MAX), entries, "manifest entries"),
-            Self::Inner { children, .. } => out.list(limit(NODE_ITEMS_MAX), children, "manifest children"),
+            Self::Leaf(entries) => out.list_within(limit(NODE_ITEMS_MAX), entries, "manifest entries"),
+            Self::Inner { children, .. } => out.list_within(limit(NODE_ITEMS_MAX), children, "manifest children"),
         }
     }
 }
@@ -233,7 +233,7 @@ impl Encode for Root {
         match self {
             Self::Inline(entries) => {
                 out.u8(0);
-                out.list(limit(INLINE_ENTRIES_MAX), entries, "inline manifest");
+                out.list_within(limit(INLINE_ENTRIES_MAX), entries, "inline manifest");
             }
             Self::Tree(child) => {
                 out.u8(1);

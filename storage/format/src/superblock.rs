@@ -160,9 +160,9 @@ impl Superblock {
         out.u8(self.m);
         out.zeros(6);
         out.u64(self.created_at);
-        out.list(DISKS_MAX, &self.members, "members");
+        out.list_within(DISKS_MAX, &self.members, "members");
         self.failure_domain.encode(out);
-        out.list(KEY_SLOTS_MAX, &self.key_slots, "key slots");
+        out.list_within(KEY_SLOTS_MAX, &self.key_slots, "key slots");
         out.raw(&self.key_check);
     }
 

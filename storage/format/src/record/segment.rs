@@ -28,7 +28,7 @@ pub mod v1 {
             pub m: u8,
             /// Erasure code.
             pub codec: u8,
-            /// Disk of each shard, k+m of them.
+            /// Disk of each shard, k+m different ones; zero where unknown.
             pub disks: Vec<DiskId>,
             /// Tier, 0 until tiers exist.
             pub tier: u8,
@@ -149,10 +149,12 @@ pub mod v1 {
     fn check_opened(opened: &SegmentOpened) -> Result<(), FormatError> {
         check_codec(opened.codec)?;
         let width = check_width(opened.k, opened.m)?;
-        let mut disks = opened.disks.clone();
+        // Zero stands for a disk that nobody knows any more, when an index is rebuilt with disks missing.
+        let unknown = opened.disks.iter().filter(|disk| **disk == DiskId::ZERO).count();
+        let mut disks: Vec<DiskId> = opened.disks.iter().copied().filter(|disk| *disk != DiskId::ZERO).collect();
         disks.sort_unstable();
         disks.dedup();
-        if disks.len() != usize::from(width) || opened.disks.len() != usize::from(width) {
+        if disks.len() + unknown != usize::from(width) || opened.disks.len() != usize::from(width) {
             return Err(FormatError::Invalid { what: "disks of a segment" });
         }
         Ok(())
