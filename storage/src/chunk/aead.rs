@@ -104,11 +104,7 @@ pub trait Aead: Send + Sync {
 /// The implementation of this build.
 #[must_use]
 pub fn default_aead() -> &'static dyn Aead {
-    if cfg!(feature = "portable-crypto") {
-        &Portable
-    } else {
-        &AwsLc
-    }
+    if cfg!(feature = "portable-crypto") { &Portable } else { &AwsLc }
 }
 
 /// AES-GCM of AWS-LC.

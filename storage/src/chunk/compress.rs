@@ -60,11 +60,7 @@ impl Compressor {
     #[must_use]
     pub fn new(level: i32) -> Self {
         let level = level.clamp(*LEVELS.start(), *LEVELS.end());
-        Self {
-            level,
-            context: CCtx::create(),
-            scratch: Vec::new(),
-        }
+        Self { level, context: CCtx::create(), scratch: Vec::new() }
     }
 
     /// The level in use.
@@ -92,24 +88,19 @@ impl Compressor {
         self.scratch.clear();
         self.scratch.reserve_exact(room);
         let set = self.context.set_parameter(CParameter::CompressionLevel(self.level));
-        set.is_ok()
-            && self
-                .context
-                .compress2(&mut self.scratch, plain)
-                .is_ok_and(|len| len <= room)
+        set.is_ok() && self.context.compress2(&mut self.scratch, plain).is_ok_and(|len| len <= room)
     }
 }
 
 impl fmt::Debug for Compressor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Compressor")
-            .field("level", &self.level)
-            .finish_non_exhaustive()
+        out.debug_struct("Compressor").field("level", &self.level).finish_non_exhaustive()
     }
 }
 
 /// Whether a try at compression is worth its time.
 #[must_use]
+#[expect(clippy::indexing_slicing, reason = "a byte cannot be outside a table of 256")]
 pub fn looks_compressible(plain: &[u8]) -> bool {
     if plain.len() < PROBE_FLOOR {
         return true;
@@ -143,10 +134,7 @@ thread_local! {
 /// The plaintext of a stored body: exactly `plain_len` bytes or an error. Allocates at most `limit` bytes.
 pub fn decompress(codec: Codec, body: &[u8], plain_len: usize, limit: usize) -> Result<Vec<u8>, DecompressError> {
     if plain_len > limit {
-        return Err(DecompressError::OverLimit {
-            found: plain_len,
-            limit,
-        });
+        return Err(DecompressError::OverLimit { found: plain_len, limit });
     }
     match codec {
         Codec::Raw if body.len() == plain_len => Ok(body.to_vec()),
@@ -176,10 +164,7 @@ mod tests {
 
     fn random(seed: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        blake3::Hasher::new()
-            .update(&seed.to_le_bytes())
-            .finalize_xof()
-            .fill(&mut bytes);
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
         bytes
     }
 
@@ -194,8 +179,8 @@ mod tests {
     fn random_data_is_stored_raw_and_text_is_not() {
         // Goal: both verdicts of the probe. Method: data of each kind, many seeds and lengths.
         let mut compressor = Compressor::new(1);
-        for seed in 0..200 {
-            let plain = random(seed, PROBE_FLOOR + 997 * seed as usize);
+        for (seed, len) in (0..200).zip((PROBE_FLOOR..).step_by(997)) {
+            let plain = random(seed, len);
             assert!(!looks_compressible(&plain), "seed {seed}");
         }
         for len in [0, 1, 100, PROBE_FLOOR - 1, PROBE_FLOOR, 65_536, 262_144] {
@@ -212,11 +197,7 @@ mod tests {
     fn every_source_worth_compressing_passes_the_probe() {
         // Goal: the threshold keeps its promise. Method: memoryless sources of 7.75 bits per byte: 216 of 256 symbols.
         for seed in 0..100 {
-            let plain: Vec<u8> = random(seed, 400_000)
-                .into_iter()
-                .filter(|byte| *byte < 216)
-                .take(65_536)
-                .collect();
+            let plain: Vec<u8> = random(seed, 400_000).into_iter().filter(|byte| *byte < 216).take(65_536).collect();
             assert!(looks_compressible(&plain), "seed {seed}");
         }
         let mut half = random(5, 65_536);
@@ -241,28 +222,16 @@ mod tests {
         let mut body = Vec::new();
         assert_eq!(Compressor::new(3).compress(&plain, &mut body), Codec::Zstd);
         assert_eq!(decompress(Codec::Zstd, &body, plain.len(), plain.len()).unwrap(), plain);
-        assert_eq!(
-            decompress(Codec::Zstd, &body, plain.len() + 1, 1 << 20),
-            Err(DecompressError::Length)
-        );
-        assert_eq!(
-            decompress(Codec::Zstd, &body, plain.len() - 1, 1 << 20),
-            Err(DecompressError::Corrupt)
-        );
+        assert_eq!(decompress(Codec::Zstd, &body, plain.len() + 1, 1 << 20), Err(DecompressError::Length));
+        assert_eq!(decompress(Codec::Zstd, &body, plain.len() - 1, 1 << 20), Err(DecompressError::Corrupt));
         let limit = plain.len() - 1;
-        let over = DecompressError::OverLimit {
-            found: plain.len(),
-            limit,
-        };
+        let over = DecompressError::OverLimit { found: plain.len(), limit };
         assert_eq!(decompress(Codec::Zstd, &body, plain.len(), limit), Err(over));
         assert_eq!(
             decompress(Codec::Zstd, &body[..body.len() - 1], plain.len(), 1 << 20),
             Err(DecompressError::Corrupt)
         );
-        assert_eq!(
-            decompress(Codec::Raw, &plain, plain.len() + 1, 1 << 20),
-            Err(DecompressError::Length)
-        );
+        assert_eq!(decompress(Codec::Raw, &plain, plain.len() + 1, 1 << 20), Err(DecompressError::Length));
     }
 
     proptest! {

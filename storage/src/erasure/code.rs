@@ -105,9 +105,7 @@ impl Code {
         for _ in 0..len.div_ceil(SLICE_LEN) {
             let from: Vec<&[u8]> = data.iter_mut().filter_map(Iterator::next).collect();
             let mut to: Vec<&mut [u8]> = parity.iter_mut().filter_map(Iterator::next).collect();
-            self.inner
-                .encode_sep(&from, &mut to)
-                .map_err(ErasureError::Arithmetic)?;
+            self.inner.encode_sep(&from, &mut to).map_err(ErasureError::Arithmetic)?;
         }
         Ok(())
     }
@@ -124,10 +122,7 @@ impl Code {
             (present, len) = (present + 1, shard.len());
         }
         if present < self.k.into() {
-            return Err(ErasureError::TooFew {
-                present,
-                needed: self.k.into(),
-            });
+            return Err(ErasureError::TooFew { present, needed: self.k.into() });
         }
         self.inner.reconstruct(shards).map_err(ErasureError::Arithmetic)
     }
@@ -140,11 +135,7 @@ impl fmt::Debug for Code {
 }
 
 fn check_count(found: usize, expected: usize) -> Result<(), ErasureError> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(ErasureError::Count { found, expected })
-    }
+    if found == expected { Ok(()) } else { Err(ErasureError::Count { found, expected }) }
 }
 
 #[cfg(test)]
@@ -159,10 +150,7 @@ mod tests {
 
     fn random(seed: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        blake3::Hasher::new()
-            .update(&seed.to_le_bytes())
-            .finalize_xof()
-            .fill(&mut bytes);
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
         bytes
     }
 
@@ -183,10 +171,7 @@ mod tests {
         let digest = |shards: &[Vec<u8>]| blake3::hash(&shards.concat()).to_hex()[..32].to_string();
         assert_eq!(digest(&stripe(4, 2, 1000, 1)[4..]), "363c4503dc77d404ba4049e8136ce74e");
         assert_eq!(digest(&stripe(3, 2, 1000, 1)[3..]), "9fc33ccf2980b551e5f98c80edc05102");
-        assert_eq!(
-            digest(&stripe(24, 8, 40_000, 1)[24..]),
-            "ba0e5554cb1baa2e98d064e9ca766cff"
-        );
+        assert_eq!(digest(&stripe(24, 8, 40_000, 1)[24..]), "ba0e5554cb1baa2e98d064e9ca766cff");
     }
 
     #[test]
@@ -219,25 +204,13 @@ mod tests {
         assert_eq!(encode(&[&one, &short], 8), Err(ErasureError::Lengths));
         assert_eq!(encode(&[&one, &one], 7), Err(ErasureError::Lengths));
         assert_eq!(encode(&[&[], &[]], 0), Err(ErasureError::Lengths));
-        assert_eq!(
-            code.encode(&[&one, &one], &mut []),
-            Err(ErasureError::Count { found: 0, expected: 1 })
-        );
+        assert_eq!(code.encode(&[&one, &one], &mut []), Err(ErasureError::Count { found: 0, expected: 1 }));
 
         let mut shards = [Some(vec![1; 8]), None, None];
-        assert_eq!(
-            code.reconstruct(&mut shards),
-            Err(ErasureError::TooFew { present: 1, needed: 2 })
-        );
+        assert_eq!(code.reconstruct(&mut shards), Err(ErasureError::TooFew { present: 1, needed: 2 }));
         assert_eq!(shards, [Some(vec![1; 8]), None, None]);
-        assert_eq!(
-            code.reconstruct(&mut [Some(vec![1; 8]), Some(vec![2; 7]), None]),
-            Err(ErasureError::Lengths)
-        );
-        assert_eq!(
-            code.reconstruct(&mut [None, None]),
-            Err(ErasureError::Count { found: 2, expected: 3 })
-        );
+        assert_eq!(code.reconstruct(&mut [Some(vec![1; 8]), Some(vec![2; 7]), None]), Err(ErasureError::Lengths));
+        assert_eq!(code.reconstruct(&mut [None, None]), Err(ErasureError::Count { found: 2, expected: 3 }));
     }
 
     fn layouts() -> impl Strategy<Value = (u8, u8, Vec<usize>)> {

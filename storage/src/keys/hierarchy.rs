@@ -18,7 +18,7 @@ use crate::error::StorageError;
 /// First line of a key file.
 const HEADER: &str = "kovcheg root key v1";
 /// Longest key file that is read: header, digits and a few line ends.
-const FILE_LEN_MAX: u64 = 256;
+const FILE_LEN_MAX: u32 = 256;
 /// Permissions of a key file: its owner reads and writes, nobody else does anything.
 const MODE: u32 = 0o600;
 
@@ -103,13 +103,7 @@ impl RootKey {
 
     /// Reads a key file that only its owner can reach.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        let io = |op| {
-            move |source| KeyFileError::Io {
-                op,
-                path: path.into(),
-                source,
-            }
-        };
+        let io = |op| move |source| KeyFileError::Io { op, path: path.into(), source };
         let file = match File::open(path) {
             Ok(file) => file,
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
@@ -120,45 +114,27 @@ impl RootKey {
         let found = file.metadata().map_err(io("examine"))?;
         let mode = found.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(KeyFileError::Permissions {
-                path: path.into(),
-                mode,
-            });
+            return Err(KeyFileError::Permissions { path: path.into(), mode });
         }
-        let malformed = |reason| KeyFileError::Malformed {
-            path: path.into(),
-            reason,
-        };
-        if !found.is_file() || found.len() > FILE_LEN_MAX {
+        let malformed = |reason| KeyFileError::Malformed { path: path.into(), reason };
+        if !found.is_file() || found.len() > FILE_LEN_MAX.into() {
             return Err(malformed("it is not a short regular file"));
         }
         // Room for all of it from the start: a buffer that grows leaves unwiped copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(2 * FILE_LEN_MAX as usize));
-        file.take(FILE_LEN_MAX).read_to_end(&mut text).map_err(io("read"))?;
+        file.take(FILE_LEN_MAX.into()).read_to_end(&mut text).map_err(io("read"))?;
         parse(&text).map_err(malformed)
     }
 
     /// Writes a new key file, mode 0600. On return it survives power loss; on error or a crash there is none of this name.
     pub fn save(&self, path: &Path) -> Result<(), KeyFileError> {
-        let io = |op| {
-            move |source| KeyFileError::Io {
-                op,
-                path: path.into(),
-                source,
-            }
-        };
-        let name = path
-            .file_name()
-            .ok_or_else(|| io("name")(io::ErrorKind::InvalidInput.into()))?;
+        let io = |op| move |source| KeyFileError::Io { op, path: path.into(), source };
+        let name = path.file_name().ok_or_else(|| io("name")(io::ErrorKind::InvalidInput.into()))?;
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let draft = folder.join(format!(
-            ".{}.{}",
-            name.to_string_lossy(),
-            hex::encode(random_bytes::<8>())
-        ));
+        let draft = folder.join(format!(".{}.{}", name.to_string_lossy(), hex::encode(random_bytes::<8>())));
         let written = self.write_draft(&draft).map_err(io("write"));
         // A link fails where the name is taken; a rename would replace the only key of another vault.
         let linked = written.and_then(|()| {
@@ -173,9 +149,7 @@ impl RootKey {
         };
         linked?;
         removed?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(io("sync the folder of"))
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync the folder of"))
     }
 
     fn write_draft(&self, draft: &Path) -> io::Result<()> {
@@ -203,9 +177,7 @@ impl fmt::Debug for RootKey {
 }
 
 fn parse(text: &[u8]) -> Result<RootKey, &'static str> {
-    let rest = text
-        .strip_prefix(HEADER.as_bytes())
-        .ok_or("its first line is another")?;
+    let rest = text.strip_prefix(HEADER.as_bytes()).ok_or("its first line is another")?;
     let digits = rest.trim_ascii();
     if digits.len() == rest.len() || !rest.starts_with(b"\n") && !rest.starts_with(b"\r\n") {
         return Err("its first line is another");
@@ -264,10 +236,7 @@ mod tests {
         let path = folder.0.join("root.key");
         let key = RootKey::generate();
         key.save(&path).unwrap();
-        assert!(matches!(
-            RootKey::generate().save(&path),
-            Err(KeyFileError::Exists { .. })
-        ));
+        assert!(matches!(RootKey::generate().save(&path), Err(KeyFileError::Exists { .. })));
         assert_eq!(RootKey::load(&path).unwrap().bytes(), key.bytes());
         assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "no draft is left");
         let nowhere = folder.0.join("nowhere").join("root.key");
@@ -284,10 +253,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o660, 0o610] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = RootKey::load(&path).unwrap_err();
-            assert!(
-                matches!(error, KeyFileError::Permissions { mode: found, .. } if found == mode),
-                "{error}"
-            );
+            assert!(matches!(error, KeyFileError::Permissions { mode: found, .. } if found == mode), "{error}");
             assert!(error.to_string().contains("chmod 600"));
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -308,9 +274,7 @@ mod tests {
         }
         fs::write(
             &path,
-            good.replace('\n', "\r\n")
-                .to_uppercase()
-                .replace("KOVCHEG ROOT KEY V1", "kovcheg root key v1"),
+            good.replace('\n', "\r\n").to_uppercase().replace("KOVCHEG ROOT KEY V1", "kovcheg root key v1"),
         )
         .unwrap();
         RootKey::load(&path).unwrap();
@@ -323,14 +287,8 @@ mod tests {
         // Goal: a wrong key file is told from a damaged keyring. Method: vary each; a golden value; no secret in Debug.
         let key = RootKey::from_bytes([3; 32].into());
         assert_ne!(key.check(PoolId([1; 16])), key.check(PoolId([2; 16])));
-        assert_ne!(
-            key.check(PoolId([1; 16])),
-            RootKey::from_bytes([4; 32].into()).check(PoolId([1; 16]))
-        );
-        assert_eq!(
-            key.check(PoolId([1; 16])),
-            *blake3::keyed_hash(&[3; 32], &[1; 16]).as_bytes()
-        );
+        assert_ne!(key.check(PoolId([1; 16])), RootKey::from_bytes([4; 32].into()).check(PoolId([1; 16])));
+        assert_eq!(key.check(PoolId([1; 16])), *blake3::keyed_hash(&[3; 32], &[1; 16]).as_bytes());
         assert_eq!(format!("{key:?}"), "RootKey { .. }");
     }
 }

@@ -56,30 +56,13 @@ struct HeldKey {
 
 impl HeldKey {
     fn generate(id: KeyId, purpose: KeyPurpose, domain: DomainId, created_at: TimestampMs) -> Self {
-        Self {
-            id,
-            purpose,
-            domain,
-            created_at,
-            secret: random_secret(),
-        }
+        Self { id, purpose, domain, created_at, secret: random_secret() }
     }
 
     fn encode_into(&self, out: &mut Vec<u8>) {
-        let Self {
-            id,
-            purpose,
-            domain,
-            created_at,
-            secret,
-        } = self;
-        let mut entry = KeyEntry {
-            id: *id,
-            purpose: *purpose,
-            domain: *domain,
-            created_at: *created_at,
-            secret: **secret,
-        };
+        let Self { id, purpose, domain, created_at, secret } = self;
+        let mut entry =
+            KeyEntry { id: *id, purpose: *purpose, domain: *domain, created_at: *created_at, secret: **secret };
         out.extend_from_slice(&Zeroizing::new(entry.to_bytes()));
         entry.secret.zeroize();
     }
@@ -89,20 +72,8 @@ impl From<KeyEntry> for HeldKey {
     fn from(mut entry: KeyEntry) -> Self {
         let secret = Zeroizing::new(entry.secret);
         entry.secret.zeroize();
-        let KeyEntry {
-            id,
-            purpose,
-            domain,
-            created_at,
-            ..
-        } = entry;
-        Self {
-            id,
-            purpose,
-            domain,
-            created_at,
-            secret,
-        }
+        let KeyEntry { id, purpose, domain, created_at, .. } = entry;
+        Self { id, purpose, domain, created_at, secret }
     }
 }
 
@@ -123,35 +94,19 @@ impl Keyring {
     pub fn new_pool(now: TimestampMs) -> Self {
         let metadata = HeldKey::generate(FIRST_METADATA_KEY, KeyPurpose::Metadata, DomainId(0), now);
         let domain = HeldKey::generate(FIRST_DOMAIN_KEY, KeyPurpose::Domain, FIRST_DOMAIN, now);
-        Self {
-            sequence: 1,
-            metadata: MetadataCipher::new(&metadata.secret),
-            entries: vec![metadata, domain],
-        }
+        Self { sequence: 1, metadata: MetadataCipher::new(&metadata.secret), entries: vec![metadata, domain] }
     }
 
     /// Opens the ring of a pool.
     pub fn open(sealed: &SealedKeyring, root: &RootKey) -> Result<Self, KeyringError> {
-        let SealedKeyring {
-            pool,
-            sequence,
-            nonce,
-            sealed,
-        } = sealed;
+        let SealedKeyring { pool, sequence, nonce, sealed } = sealed;
         let aad = SealedKeyring::associated_data(*pool, *sequence);
         let list = sealer(root, *pool).open(&aad, &[nonce, sealed.as_slice()].concat());
         let entries = decode(&list.map_err(|_| KeyringError::WrongKey)?).map_err(KeyringError::Decode)?;
-        let newest = entries
-            .iter()
-            .filter(|entry| entry.purpose == KeyPurpose::Metadata)
-            .max_by_key(|entry| entry.id);
+        let newest = entries.iter().filter(|entry| entry.purpose == KeyPurpose::Metadata).max_by_key(|entry| entry.id);
         let missing = KeyringError::Decode(FormatError::Invalid { what: "metadata key" });
         let metadata = MetadataCipher::new(&newest.ok_or(missing)?.secret);
-        Ok(Self {
-            sequence: *sequence,
-            entries,
-            metadata,
-        })
+        Ok(Self { sequence: *sequence, entries, metadata })
     }
 
     /// Seals the ring for the disks of `pool`, under a fresh nonce.
@@ -167,12 +122,7 @@ impl Keyring {
             nonce = *head;
             rest = tail.to_vec();
         }
-        SealedKeyring {
-            pool,
-            sequence: self.sequence,
-            nonce,
-            sealed: rest,
-        }
+        SealedKeyring { pool, sequence: self.sequence, nonce, sealed: rest }
     }
 
     /// What seals records and checkpoints.
@@ -191,24 +141,14 @@ impl Keyring {
 
     /// The domains that have a key.
     pub fn domains(&self) -> impl Iterator<Item = DomainId> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.purpose == KeyPurpose::Domain)
-            .map(|entry| entry.domain)
+        self.entries.iter().filter(|entry| entry.purpose == KeyPurpose::Domain).map(|entry| entry.domain)
     }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys: Vec<_> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.id, entry.purpose, entry.domain))
-            .collect();
-        out.debug_struct("Keyring")
-            .field("sequence", &self.sequence)
-            .field("keys", &keys)
-            .finish_non_exhaustive()
+        let keys: Vec<_> = self.entries.iter().map(|entry| (entry.id, entry.purpose, entry.domain)).collect();
+        out.debug_struct("Keyring").field("sequence", &self.sequence).field("keys", &keys).finish_non_exhaustive()
     }
 }
 
@@ -232,10 +172,7 @@ impl MetadataCipher {
 
     /// The reverse of [`MetadataCipher::seal`]. Error: [`StorageError::NotAuthentic`].
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> StorageResult<Zeroizing<Vec<u8>>> {
-        let refuse = |_| StorageError::NotAuthentic {
-            what: "metadata".to_owned(),
-            reason: "its tag does not match",
-        };
+        let refuse = |_| StorageError::NotAuthentic { what: "metadata".to_owned(), reason: "its tag does not match" };
         self.0.open(aad, sealed).map_err(refuse)
     }
 }
@@ -262,11 +199,7 @@ fn decode(list: &[u8]) -> Result<Vec<HeldKey>, FormatError> {
     let mut input = Reader::new(list);
     let count = input.u32("number of keys")? as usize;
     if count > KEYS_MAX {
-        return Err(FormatError::OverLimit {
-            what: "number of keys",
-            found: count as u64,
-            limit: KEYS_MAX as u64,
-        });
+        return Err(FormatError::OverLimit { what: "number of keys", found: count as u64, limit: KEYS_MAX as u64 });
     }
     let mut entries: Vec<HeldKey> = Vec::new();
     for _ in 0..count {
@@ -328,46 +261,17 @@ mod tests {
         let sealed = Keyring::new_pool(0).seal(POOL, &root);
         let wrong = |sealed: SealedKeyring, root: &RootKey| Keyring::open(&sealed, root).map(|_| ()).unwrap_err();
         assert_eq!(wrong(sealed.clone(), &RootKey::generate()), KeyringError::WrongKey);
-        assert_eq!(
-            wrong(
-                SealedKeyring {
-                    pool: PoolId([8; 16]),
-                    ..sealed.clone()
-                },
-                &root
-            ),
-            KeyringError::WrongKey
-        );
-        assert_eq!(
-            wrong(
-                SealedKeyring {
-                    sequence: 2,
-                    ..sealed.clone()
-                },
-                &root
-            ),
-            KeyringError::WrongKey
-        );
-        assert_eq!(
-            wrong(
-                SealedKeyring {
-                    sealed: Vec::new(),
-                    ..sealed.clone()
-                },
-                &root
-            ),
-            KeyringError::WrongKey
-        );
+        assert_eq!(wrong(SealedKeyring { pool: PoolId([8; 16]), ..sealed.clone() }, &root), KeyringError::WrongKey);
+        assert_eq!(wrong(SealedKeyring { sequence: 2, ..sealed.clone() }, &root), KeyringError::WrongKey);
+        assert_eq!(wrong(SealedKeyring { sealed: Vec::new(), ..sealed.clone() }, &root), KeyringError::WrongKey);
         let mut changed = sealed;
         changed.sealed[3] ^= 1;
         assert_eq!(wrong(changed, &root), KeyringError::WrongKey);
         let metadata = Keyring::new_pool(0).metadata();
         let sealed = metadata.seal(b"here", b"record");
-        for answer in [
-            metadata.open(b"there", &sealed),
-            metadata.open(b"here", &sealed[..20]),
-            metadata.open(b"here", b""),
-        ] {
+        for answer in
+            [metadata.open(b"there", &sealed), metadata.open(b"here", &sealed[..20]), metadata.open(b"here", b"")]
+        {
             assert!(matches!(answer, Err(StorageError::NotAuthentic { .. })));
         }
     }
@@ -380,24 +284,13 @@ mod tests {
             let aad = SealedKeyring::associated_data(POOL, 1);
             let sealed = sealer(&root, POOL).seal(&aad, list);
             let nonce = sealed[..24].try_into().unwrap();
-            Keyring::open(
-                &SealedKeyring {
-                    pool: POOL,
-                    sequence: 1,
-                    nonce,
-                    sealed: sealed[24..].to_vec(),
-                },
-                &root,
-            )
+            Keyring::open(&SealedKeyring { pool: POOL, sequence: 1, nonce, sealed: sealed[24..].to_vec() }, &root)
         };
         let key = |id, purpose| HeldKey::generate(KeyId(id), purpose, DomainId(0), 0);
         let good = encode(&[key(1, KeyPurpose::Metadata)]);
         assert!(open(&good).is_ok());
         let invalid = |what| Some(KeyringError::Decode(FormatError::Invalid { what }));
-        assert_eq!(
-            open(&encode(&[key(2, KeyPurpose::Domain)])).err(),
-            invalid("metadata key")
-        );
+        assert_eq!(open(&encode(&[key(2, KeyPurpose::Domain)])).err(), invalid("metadata key"));
         let twice = [key(1, KeyPurpose::Metadata), key(1, KeyPurpose::Domain)];
         assert_eq!(open(&encode(&twice)).err(), invalid("key id"));
         for bad in [&good[..good.len() - 1], &[&good[..], &[0]].concat(), &[0xff; 4], &[]] {
@@ -410,16 +303,10 @@ mod tests {
         // Goal: an offline reader decodes the list by the format crate alone. Method: decode it as `Vec<KeyEntry>`.
         let ring = Keyring::new_pool(77);
         let list = Vec::<KeyEntry>::from_bytes(&encode(&ring.entries)).unwrap();
-        let seen: Vec<_> = list
-            .iter()
-            .map(|entry| (entry.id, entry.purpose, entry.domain, entry.created_at))
-            .collect();
+        let seen: Vec<_> = list.iter().map(|entry| (entry.id, entry.purpose, entry.domain, entry.created_at)).collect();
         assert_eq!(
             seen,
-            [
-                (KeyId(1), KeyPurpose::Metadata, DomainId(0), 77),
-                (KeyId(2), KeyPurpose::Domain, DomainId(1), 77)
-            ]
+            [(KeyId(1), KeyPurpose::Metadata, DomainId(0), 77), (KeyId(2), KeyPurpose::Domain, DomainId(1), 77)]
         );
         assert_ne!(list[0].secret, list[1].secret);
     }

@@ -85,12 +85,7 @@ pub fn make_kit(root: &RootKey, pool: PoolId) -> (Zeroizing<String>, KeySlot) {
     let salt = random_bytes();
     let plain = Zeroizing::new([root.bytes().as_slice(), &pool.0].concat());
     let sealed_root = Blob(sealer(&secret, &salt).seal(&salt, &plain));
-    let slot = KeySlot {
-        kind: KeySlotKind::RecoveryCode,
-        salt,
-        sealed_root,
-        confirmed: false,
-    };
+    let slot = KeySlot { kind: KeySlotKind::RecoveryCode, salt, sealed_root, confirmed: false };
     (print(&secret, pool), slot)
 }
 
@@ -98,15 +93,8 @@ pub fn make_kit(root: &RootKey, pool: PoolId) -> (Zeroizing<String>, KeySlot) {
 /// 1 do not matter.
 pub fn open_slot(slot: &KeySlot, pool: PoolId, code: &str) -> Result<RootKey, KitError> {
     let secret = parse(code, pool)?;
-    let KeySlot {
-        kind: KeySlotKind::RecoveryCode,
-        salt,
-        sealed_root,
-        ..
-    } = slot;
-    let plain = sealer(&secret, salt)
-        .open(salt, &sealed_root.0)
-        .map_err(|_| KitError::WrongCode)?;
+    let KeySlot { kind: KeySlotKind::RecoveryCode, salt, sealed_root, .. } = slot;
+    let plain = sealer(&secret, salt).open(salt, &sealed_root.0).map_err(|_| KitError::WrongCode)?;
     let (root, sealed_pool) = plain.split_first_chunk::<32>().ok_or(KitError::Slot)?;
     if *sealed_pool != pool.0 {
         return Err(KitError::Slot);
@@ -142,7 +130,7 @@ fn print(secret: &[u8; 20], pool: PoolId) -> Zeroizing<String> {
     let (fives, _) = secret.as_chunks::<5>();
     for five in fives {
         let bits = five.iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-        symbols.extend((0..8).rev().map(|place| (bits >> (5 * place)) as u8 & 31));
+        symbols.extend((0..8).rev().filter_map(|place| u8::try_from(bits >> (5 * place) & 31).ok()));
     }
     symbols.extend(pool_marks(pool));
     let check = check_marks(&symbols);
@@ -177,9 +165,7 @@ fn parse(code: &str, pool: PoolId) -> Result<Zeroizing<[u8; 20]>, KitError> {
     }
     let mut secret = Zeroizing::new([0; 20]);
     for (five, eight) in secret.chunks_exact_mut(5).zip(secret_symbols.chunks_exact(8)) {
-        let bits = eight
-            .iter()
-            .fold(0_u64, |bits, symbol| (bits << 5) | u64::from(*symbol));
+        let bits = eight.iter().fold(0_u64, |bits, symbol| (bits << 5) | u64::from(*symbol));
         five.copy_from_slice(bits.to_be_bytes().get(3..).unwrap_or_default());
     }
     Ok(secret)
@@ -191,10 +177,7 @@ fn is_separator(symbol: char) -> bool {
 
 fn value_of(symbol: char) -> Option<u8> {
     let upper = symbol.to_uppercase().next()?;
-    let latin = LOOKALIKES
-        .iter()
-        .find(|(cyrillic, _)| *cyrillic == upper)
-        .map_or(upper, |(_, latin)| *latin);
+    let latin = LOOKALIKES.iter().find(|(cyrillic, _)| *cyrillic == upper).map_or(upper, |(_, latin)| *latin);
     let meant = match latin {
         'O' => '0',
         'I' | 'L' => '1',
@@ -227,11 +210,7 @@ mod tests {
         assert_eq!(code.len(), 47);
         assert!(code.split('-').all(|group| group.len() == 5) && code.split('-').count() == 8);
         assert!(!slot.confirmed);
-        let cyrillic = code
-            .replace('A', "А")
-            .replace('E', "е")
-            .replace('0', "О")
-            .replace('X', "х");
+        let cyrillic = code.replace('A', "А").replace('E', "е").replace('0', "О").replace('X', "х");
         for typed in [
             code.clone(),
             code.to_lowercase(),
@@ -252,11 +231,8 @@ mod tests {
         // neighbours; 25 bits of checksum let none of them through.
         let (_, code, slot) = kit();
         let places: Vec<usize> = (0..code.len()).filter(|at| code.as_bytes()[*at] != b'-').collect();
-        let typed = |bytes: Vec<u8>| {
-            open_slot(&slot, POOL, &String::from_utf8(bytes).unwrap())
-                .map(|_| ())
-                .unwrap_err()
-        };
+        let typed =
+            |bytes: Vec<u8>| open_slot(&slot, POOL, &String::from_utf8(bytes).unwrap()).map(|_| ()).unwrap_err();
         for at in &places {
             for symbol in ALPHABET.iter().filter(|symbol| **symbol != code.as_bytes()[*at]) {
                 let mut bytes = code.clone().into_bytes();
@@ -281,14 +257,8 @@ mod tests {
         assert_eq!(open(&slot, POOL, ""), KitError::Length { found: 0 });
         assert_eq!(open(&slot, POOL, &code[..44]), KitError::Length { found: 37 });
         assert_eq!(open(&slot, POOL, &format!("{code}7")), KitError::Length { found: 41 });
-        assert_eq!(
-            open(&slot, POOL, &code.replacen('-', "-U", 1)),
-            KitError::Symbol { position: 6 }
-        );
-        assert_eq!(
-            open(&slot, POOL, &code.replacen('-', "-Ж", 1)),
-            KitError::Symbol { position: 6 }
-        );
+        assert_eq!(open(&slot, POOL, &code.replacen('-', "-U", 1)), KitError::Symbol { position: 6 });
+        assert_eq!(open(&slot, POOL, &code.replacen('-', "-Ж", 1)), KitError::Symbol { position: 6 });
         let (newer, newer_slot) = make_kit(&root, POOL);
         assert_eq!(open(&slot, POOL, &newer), KitError::WrongCode);
         assert_eq!(open(&newer_slot, POOL, &code), KitError::WrongCode);
@@ -299,38 +269,18 @@ mod tests {
         let mut bad = slot.clone();
         bad.sealed_root.0[30] ^= 1;
         assert_eq!(open(&bad, POOL, &code), KitError::WrongCode);
-        assert_eq!(
-            open(
-                &KeySlot {
-                    sealed_root: Blob(Vec::new()),
-                    ..slot.clone()
-                },
-                POOL,
-                &code
-            ),
-            KitError::WrongCode
-        );
+        assert_eq!(open(&KeySlot { sealed_root: Blob(Vec::new()), ..slot.clone() }, POOL, &code), KitError::WrongCode);
         let secret = parse(&code, POOL).unwrap();
         for plain in [&[0; 10][..], &[0; 32], &[0; 48]] {
             let sealed_root = Blob(super::sealer(&secret, &slot.salt).seal(&slot.salt, plain));
-            assert_eq!(
-                open(
-                    &KeySlot {
-                        sealed_root,
-                        ..slot.clone()
-                    },
-                    POOL,
-                    &code
-                ),
-                KitError::Slot
-            );
+            assert_eq!(open(&KeySlot { sealed_root, ..slot.clone() }, POOL, &code), KitError::Slot);
         }
     }
 
     #[test]
     fn codes_and_slots_are_frozen() {
         // Goal: a kit on paper opens its vault in ten years. Method: a golden code, and a slot kept from today.
-        let secret = std::array::from_fn(|at| at as u8 * 11);
+        let secret = std::array::from_fn(|at| u8::try_from(at * 11).unwrap());
         assert_eq!(*print(&secret, POOL), "005HC-89C6X-14TP3-3DSWR-93WTM-PRBQH-PHBMN-E8B01");
         let slot = KeySlot {
             kind: super::KeySlotKind::RecoveryCode,
@@ -345,9 +295,7 @@ mod tests {
             confirmed: true,
         };
         assert_eq!(
-            open_slot(&slot, POOL, "005HC-89C6X-14TP3-3DSWR-93WTM-PRBQH-PHBMN-E8B01")
-                .unwrap()
-                .bytes(),
+            open_slot(&slot, POOL, "005HC-89C6X-14TP3-3DSWR-93WTM-PRBQH-PHBMN-E8B01").unwrap().bytes(),
             &[0x77; 32]
         );
     }

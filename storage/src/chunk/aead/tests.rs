@@ -20,22 +20,13 @@ fn published_vectors() {
     let nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX";
     for aead in BOTH {
         let one = sealed(aead, &[1; 32], nonce, b"", b"XAES-256-GCM");
-        assert_eq!(
-            hex::encode(one),
-            "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"
-        );
+        assert_eq!(hex::encode(one), "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271");
         let three = sealed(aead, &[3; 32], nonce, b"c2sp.org/XAES-256-GCM", b"XAES-256-GCM");
-        assert_eq!(
-            hex::encode(three),
-            "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"
-        );
+        assert_eq!(hex::encode(three), "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d");
     }
     let salt = b"ABCDEFGHIJKL";
     let derived = XaesKey::new(&[1; 32]).derive(salt);
-    assert_eq!(
-        hex::encode(*derived),
-        "c8612c9ed53fe43e8e005b828a1631a0bbcb6ab2f46514ec4f439fcfd0fa969b"
-    );
+    assert_eq!(hex::encode(*derived), "c8612c9ed53fe43e8e005b828a1631a0bbcb6ab2f46514ec4f439fcfd0fa969b");
 }
 
 #[test]
@@ -56,12 +47,7 @@ fn accumulated_vector() {
             assert_eq!(aead.open(&XaesKey::new(&key), &nonce, &aad, &mut body).unwrap(), plain);
         }
         let found = hex::encode(digest.squeeze(32));
-        assert_eq!(
-            found,
-            "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939",
-            "{}",
-            aead.name()
-        );
+        assert_eq!(found, "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939", "{}", aead.name());
     }
 }
 
@@ -73,12 +59,7 @@ fn any_change_is_refused() {
         let body = sealed(aead, &key, &nonce, &aad, b"thirty-three bytes of a plaintext");
         let refused = |key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], body: &[u8]| {
             let mut body = body.to_vec();
-            assert_eq!(
-                aead.open(&XaesKey::new(key), nonce, aad, &mut body),
-                Err(AeadError::Tag),
-                "{}",
-                aead.name()
-            );
+            assert_eq!(aead.open(&XaesKey::new(key), nonce, aad, &mut body), Err(AeadError::Tag), "{}", aead.name());
         };
         for bit in 0..body.len() * 8 {
             let mut changed = body.clone();
@@ -105,10 +86,7 @@ fn a_start_beyond_the_body_is_refused() {
     // Goal: a caller's bug is an error, not a panic or an empty seal. Method: start one past the end.
     for aead in BOTH {
         let mut body = vec![1, 2, 3];
-        assert_eq!(
-            aead.seal(&XaesKey::new(&[0; 32]), &[0; 24], b"", &mut body, 4),
-            Err(AeadError::Length)
-        );
+        assert_eq!(aead.seal(&XaesKey::new(&[0; 32]), &[0; 24], b"", &mut body, 4), Err(AeadError::Length));
         assert_eq!(body, [1, 2, 3]);
     }
 }
@@ -117,11 +95,7 @@ fn a_start_beyond_the_body_is_refused() {
 fn nothing_secret_is_printed() {
     // Goal: K-1 in logs. Method: the debug form of a key is its name alone.
     assert_eq!(format!("{:?}", XaesKey::new(&[0x5a; 32])), "XaesKey { .. }");
-    let expected = if cfg!(feature = "portable-crypto") {
-        "aes-gcm"
-    } else {
-        "aws-lc-rs"
-    };
+    let expected = if cfg!(feature = "portable-crypto") { "aes-gcm" } else { "aws-lc-rs" };
     assert_eq!(default_aead().name(), expected);
 }
 

@@ -5,18 +5,11 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, propte
 
 use super::{ChunkProfile, Chunker, DEFAULT_PROFILE, ProfileError};
 
-const SMALL: ChunkProfile = ChunkProfile {
-    min: 4096,
-    average: 16384,
-    max: 65536,
-};
+const SMALL: ChunkProfile = ChunkProfile { min: 4096, average: 16384, max: 65536 };
 
 fn random(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut bytes);
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
@@ -33,12 +26,8 @@ fn cuts(chunker: &Chunker, data: &[u8]) -> Vec<usize> {
 /// What the definition says, one byte at a time and from a fresh hash at every place.
 fn cut_by_definition(chunker: &Chunker, window: &[u8]) -> usize {
     for len in chunker.min..window.len().min(chunker.max) {
-        let mask = if len < chunker.centre {
-            chunker.mask_below
-        } else {
-            chunker.mask_above
-        };
-        if chunker.roll(&window[len - 63..len]) & mask == 0 {
+        let limit = if len < chunker.centre { chunker.limit_below } else { chunker.limit_above };
+        if window[len - 64..len].iter().fold(0, |hash, byte| chunker.gear.roll(hash, *byte)) < limit {
             return len;
         }
     }
@@ -47,7 +36,7 @@ fn cut_by_definition(chunker: &Chunker, window: &[u8]) -> usize {
 
 #[test]
 fn the_fast_scan_is_the_definition() {
-    // Goal: unrolling and the two-byte step change nothing. Method: compare with a byte-wise oracle, odd lengths too.
+    // Goal: unrolling and carrying the hash on change nothing. Method: compare with a byte-wise oracle, odd lengths too.
     let chunker = Chunker::new(&[7; 32], &SMALL).unwrap();
     let data = random(1, 1_000_003);
     let mut at = 0;
@@ -67,49 +56,30 @@ fn cut_points_are_frozen() {
 }
 
 const GOLDEN: &[usize] = &[
-    52_855, 56_494, 62_896, 58_582, 58_212, 63_088, 56_314, 59_814, 85_535, 75_086, 29_477, 87_105, 61_391, 24_176,
-    55_097, 46_630, 59_579, 56_245,
+    73_904, 55_374, 81_138, 54_222, 60_934, 63_217, 61_518, 77_596, 76_365, 54_085, 82_393, 90_279, 67_662, 59_217,
+    86_316, 4_356,
 ];
 
 #[test]
 fn lengths_keep_to_the_profile() {
-    // Goal: the average a bucket asks for is what it gets. Method: random data, several profiles, within 25 %.
+    // Goal: the average a bucket asks for is what it gets. Method: random data, several profiles, within 10 %.
     let profiles = [
         DEFAULT_PROFILE,
         SMALL,
-        ChunkProfile {
-            min: 4096,
-            average: 65536,
-            max: 1 << 20,
-        },
-        ChunkProfile {
-            min: 100_000,
-            average: 150_000,
-            max: 400_000,
-        },
-        ChunkProfile {
-            min: 65536,
-            average: 90_000,
-            max: 1 << 20,
-        },
+        ChunkProfile { min: 4096, average: 65536, max: 1 << 20 },
+        ChunkProfile { min: 100_000, average: 150_000, max: 400_000 },
+        ChunkProfile { min: 65536, average: 90_000, max: 1 << 20 },
     ];
     let data = random(3, 32 << 20);
     for profile in profiles {
         let chunker = Chunker::new(&[9; 32], &profile).unwrap();
         let lengths = cuts(&chunker, &data);
         let (last, whole) = lengths.split_last().unwrap();
-        assert!(
-            whole
-                .iter()
-                .all(|len| (profile.min as usize..=profile.max as usize).contains(len))
-        );
+        assert!(whole.iter().all(|len| (profile.min as usize..=profile.max as usize).contains(len)));
         assert!(*last <= profile.max as usize);
         let average = data.len() / lengths.len();
         let asked = profile.average as usize;
-        assert!(
-            average > asked * 3 / 4 && average < asked * 5 / 4,
-            "{profile:?} gave {average}"
-        );
+        assert!(average > asked * 9 / 10 && average < asked * 11 / 10, "{profile:?} gave {average}");
     }
 }
 
@@ -160,15 +130,9 @@ fn impossible_profiles_are_refused() {
     // Goal: a typed reason for each bound. Method: one profile beyond each.
     let profile = |min, average, max| Chunker::new(&[0; 32], &ChunkProfile { min, average, max }).map(|_| ());
     assert_eq!(profile(4095, 8192, 16384), Err(ProfileError::TooSmall(4095)));
-    assert_eq!(
-        profile(4096, 8192, (16 << 20) + 1),
-        Err(ProfileError::TooLarge((16 << 20) + 1))
-    );
+    assert_eq!(profile(4096, 8192, (16 << 20) + 1), Err(ProfileError::TooLarge((16 << 20) + 1)));
     for (min, average, max) in [(8192, 8192, 16384), (4096, 16384, 16384), (16384, 8192, 65536)] {
-        assert_eq!(
-            profile(min, average, max),
-            Err(ProfileError::Order { min, average, max })
-        );
+        assert_eq!(profile(min, average, max), Err(ProfileError::Order { min, average, max }));
     }
     assert_eq!(profile(4096, 4097, 4098), Ok(()));
     assert_eq!(profile(4096, (16 << 20) - 1, 16 << 20), Ok(()));
