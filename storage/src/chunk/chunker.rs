@@ -92,6 +92,14 @@ pub struct Chunker {
     limit_above: u64,
 }
 
+/// How far the search for the end of one chunk has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scan {
+    /// Bytes of the chunk that cannot end it; 0 before the least length was seen.
+    searched: usize,
+    hash: u64,
+}
+
 /// With the centre at c = 3/4 of the gap g between minimum and average, one cut in 16/3 g bytes before it and one in g/3
 /// after it, the expected length beyond the minimum is `16/3 g (1 - e^(-3c/16g)) + e^(-3c/16g) g/3`: g to within 2 %.
 impl Chunker {
@@ -123,29 +131,42 @@ impl Chunker {
     /// `window` starts at a chunk start. `Some(len)`: the next chunk is its first `len` bytes. `None`: more bytes are
     /// needed, which happens only when the window is shorter than [`Chunker::max`] and not `at_end`, or empty.
     ///
-    /// A call looks at the window from its start; hand over whole windows rather than growing ones.
+    /// A call looks at the window from its start; windows that grow in small steps are for [`Chunker::resume`].
     #[must_use]
     pub fn cut(&self, window: &[u8], at_end: bool) -> Option<usize> {
+        self.resume(&mut Scan::default(), window, at_end)
+    }
+
+    /// [`Chunker::cut`] for a window that grows: after `None`, call again with the same bytes and more, and no byte is
+    /// looked at twice. After `Some` the scan is ready for the next chunk.
+    #[must_use]
+    pub fn resume(&self, scan: &mut Scan, window: &[u8], at_end: bool) -> Option<usize> {
         let window = window.get(..self.max).unwrap_or(window);
-        if let Some(len) = self.find(window) {
-            return Some(len);
-        }
         let complete = window.len() == self.max || (at_end && !window.is_empty());
-        complete.then_some(window.len())
+        let cut = self.find(scan, window).or_else(|| complete.then_some(window.len()));
+        if cut.is_some() {
+            *scan = Scan::default();
+        }
+        cut
     }
 
     /// The first cut the hash asks for, at `min` bytes at the earliest and before the window's end.
-    fn find(&self, window: &[u8]) -> Option<usize> {
+    fn find(&self, scan: &mut Scan, window: &[u8]) -> Option<usize> {
         // The hash after byte `i` decides about length `i + 1`: the first byte that decides is number `min - 1`.
-        let first = self.min - 1;
-        let warm_up = window.get(first - WARM_UP..first)?;
-        let below = window.get(first..window.len().min(self.centre - 1))?;
-        let above = window.get(self.centre - 1..).unwrap_or(&[]);
-        let mut hash = warm_up.iter().fold(0, |hash, byte| self.gear.roll(hash, *byte));
-        if let Some(at) = self.scan(&mut hash, below, self.limit_below) {
-            return Some(self.min + at);
+        let (first, centre) = (self.min - 1, self.centre - 1);
+        if scan.searched == 0 {
+            let warm_up = window.get(first - WARM_UP..first)?;
+            scan.hash = warm_up.iter().fold(0, |hash, byte| self.gear.roll(hash, *byte));
+            scan.searched = first;
         }
-        self.scan(&mut hash, above, self.limit_above).map(|at| self.centre + at)
+        for (end, limit) in [(centre, self.limit_below), (self.max, self.limit_above)] {
+            let bytes = window.get(scan.searched..end.min(window.len())).unwrap_or(&[]);
+            if let Some(at) = self.scan(&mut scan.hash, bytes, limit) {
+                return Some(scan.searched + at + 1);
+            }
+            scan.searched += bytes.len();
+        }
+        None
     }
 
     /// Rolls over `bytes` and stops at the first whose hash is below `limit`; leaves the hash behind the last byte.

@@ -151,21 +151,38 @@ impl DomainCipher {
 
     /// Compresses and seals `plain` under the name `id`, which the caller has computed from it.
     pub fn seal(&self, id: ChunkId, plain: &[u8], compressor: &mut Compressor) -> StorageResult<SealedChunk> {
-        let plain_len = checked_len(plain)?;
         let mut bytes = Vec::with_capacity(HEADER_LEN + plain.len() + TAG_LEN);
-        bytes.resize(HEADER_LEN, 0);
-        let codec = compressor.compress(plain, &mut bytes);
+        let plain_len = self.seal_into(id, plain, compressor, &mut bytes)?;
+        Ok(SealedChunk { id, plain_len, bytes })
+    }
+
+    /// Like [`DomainCipher::seal`], appending the envelope to a payload. Answers the plain length; after an error `out` is
+    /// as before.
+    pub fn seal_into(
+        &self,
+        id: ChunkId,
+        plain: &[u8],
+        compressor: &mut Compressor,
+        out: &mut Vec<u8>,
+    ) -> StorageResult<u32> {
+        let plain_len = checked_len(plain)?;
+        let start = out.len();
+        out.resize(start + HEADER_LEN, 0);
+        let codec = compressor.compress(plain, out);
         let header =
             EnvelopeHeader { codec, domain: self.domain, key: self.key, plain_len, nonce: random_bytes(), base: None };
-        if let Some(place) = bytes.get_mut(..HEADER_LEN) {
+        if let Some(place) = out.get_mut(start..start + HEADER_LEN) {
             place.copy_from_slice(&header.encode());
         }
         let aad = header.associated_data(id);
-        self.aead
-            .seal(&self.seal, &header.nonce, &aad, &mut bytes, HEADER_LEN)
-            .map_err(|_| StorageError::format("envelope", FormatError::Invalid { what: "plain length" }))?;
-        envelope::finish(&mut bytes);
-        Ok(SealedChunk { id, plain_len, bytes })
+        if self.aead.seal(&self.seal, &header.nonce, &aad, out, start + HEADER_LEN).is_err() {
+            out.truncate(start);
+            return Err(StorageError::format("envelope", FormatError::Invalid { what: "plain length" }));
+        }
+        if let Some(envelope) = out.get_mut(start..) {
+            envelope::finish(envelope);
+        }
+        Ok(plain_len)
     }
 
     /// Opens an envelope read from anywhere and checks that it is the content named `id`.
@@ -364,6 +381,11 @@ mod tests {
                 let (header, body) = split(&sealed.bytes).unwrap();
                 prop_assert!(header.codec == Codec::Zstd || body.len() == plain.len() + 16);
                 prop_assert_eq!(&*opener.open(kind, id, &sealed.bytes).unwrap(), &plain[..]);
+                let mut payload = b"what stood before".to_vec();
+                sealer.seal_into(id, &plain, &mut Compressor::new(3), &mut payload).unwrap();
+                let envelope = payload.strip_prefix(b"what stood before").unwrap();
+                prop_assert!(crc_is_sound(envelope));
+                prop_assert_eq!(&*opener.open(kind, id, envelope).unwrap(), &plain[..]);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 
-use super::{ChunkProfile, Chunker, DEFAULT_PROFILE, ProfileError};
+use super::{ChunkProfile, Chunker, DEFAULT_PROFILE, ProfileError, Scan};
 
 const SMALL: ChunkProfile = ChunkProfile { min: 4096, average: 16384, max: 65536 };
 
@@ -141,14 +141,18 @@ fn impossible_profiles_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Cuts do not depend on how the bytes arrive: any growing window gives the cuts of the whole.
+    /// Cuts do not depend on how the bytes arrive: any growing window gives the cuts of the whole, resumed or not.
     #[test]
     fn arrival_does_not_matter(seed in any::<u64>(), step in 1_usize..40_000) {
         let chunker = Chunker::new(&[3; 32], &SMALL).unwrap();
         let data = random(seed, 400_000);
-        let (mut start, mut have, mut lengths) = (0, 0, Vec::new());
+        let (mut start, mut have, mut lengths, mut scan) = (0, 0, Vec::new(), Scan::default());
         while start < data.len() {
-            match chunker.cut(&data[start..have], have == data.len()) {
+            let (window, at_end) = (&data[start..have], have == data.len());
+            let found = chunker.resume(&mut scan, window, at_end);
+            prop_assert_eq!(found, chunker.cut(window, at_end));
+            prop_assert!(scan.searched <= window.len());
+            match found {
                 Some(len) => {
                     lengths.push(len);
                     start += len;
