@@ -177,24 +177,19 @@ async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request
     let resource = request.uri().path().to_owned();
     let fail = |error: &S3Error| error_response(error, &resource, caller);
     let (mut parts, body) = request.into_parts();
-    if is_form(&parts.method, &parts.headers) {
-        drop(RequestBody::new(
-            body,
-            shared.config.body_idle_timeout,
-            None,
-            Arc::clone(watch),
-        ));
-        return fail(&s3_error!(NotImplemented, "Uploads by HTML form are not supported."));
-    }
+    // A body that is refused unread is wrapped and dropped: that leaves it for draining.
+    let wrap = |body, inspector| RequestBody::new(body, shared.config.body_idle_timeout, inspector, Arc::clone(watch));
+    let inspector = match inspector(shared, &parts.method, &parts.headers) {
+        Ok(inspector) => inspector,
+        Err(error) => {
+            drop(wrap(body, None));
+            return fail(&error);
+        }
+    };
     let body = if body.is_end_stream() {
         Body::empty()
     } else {
-        let inspector = match inspector(shared, &parts.method, &parts.headers) {
-            Ok(inspector) => inspector,
-            Err(error) => return fail(&error),
-        };
-        let body = RequestBody::new(body, shared.config.body_idle_timeout, inspector, Arc::clone(watch));
-        Body::http_body_unsync(body)
+        Body::http_body_unsync(wrap(body, inspector))
     };
     parts.extensions.insert(caller.clone());
     let call = AssertUnwindSafe(shared.service.call(Request::from_parts(parts, body))).catch_unwind();
@@ -242,6 +237,9 @@ fn inspector(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Op
     }
     if method != Method::POST {
         return Ok(None);
+    }
+    if is_form(method, headers) {
+        return Err(s3_error!(NotImplemented, "Uploads by HTML form are not supported."));
     }
     let expected = Expected::parse(headers)?;
     let mut sha256 = [0_u8; 32];

@@ -10,6 +10,8 @@ mod bucket;
 mod checksum;
 mod chunked;
 mod context;
+#[cfg(test)]
+mod fixtures;
 mod headers;
 mod layer;
 mod list;
