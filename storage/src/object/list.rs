@@ -1,4 +1,173 @@
-//! Listing (pending).
-use crate::error::StorageResult; use crate::index::IndexRead; use crate::object::types::*; use kovcheg_format::id::BucketId; use kovcheg_format::record::upload::UploadCreated;
-pub fn list_objects(_v: &dyn IndexRead, _b: BucketId, _q: &ListQuery) -> StorageResult<ListPage> { Ok(ListPage::default()) }
-pub fn list_parts(_v: &dyn IndexRead, u: UploadCreated, _a: u16, _m: usize) -> StorageResult<PartPage> { Ok(PartPage{upload:u,parts:vec![],next:None}) }
+//! Listing: pages of a bucket's current versions, of an upload's parts, and all buckets.
+//!
+//! A page costs what it shows: keys below a rolled-up prefix are stepped over in one seek, however many they are. Callers
+//! hand over a snapshot, so that a page is one state of the bucket.
+
+use std::ops::ControlFlow;
+
+use kovcheg_format::FormatError;
+use kovcheg_format::id::{BucketId, VersionId};
+use kovcheg_format::key;
+use kovcheg_format::record::bucket::BucketCreated;
+use kovcheg_format::record::upload::{PartPut, UploadCreated};
+use kovcheg_format::record::version::VersionPut;
+
+use crate::error::StorageResult;
+use crate::index::{Column, IndexError, IndexRead, rows};
+use crate::object::types::{ListPage, ListQuery, PartPage};
+
+/// Lists current versions of a bucket in the order of their keys' bytes. A key that holds the delimiter after the prefix
+/// is shown as the common prefix that ends there; a common prefix shows when it sorts after `query.after` itself, so one
+/// that `after` lies inside of does not. `next` is set exactly when there is more; nothing is listed for `max_keys` 0.
+pub fn list_objects(view: &dyn IndexRead, bucket: BucketId, query: &ListQuery) -> StorageResult<ListPage> {
+    let mut page = ListPage::default();
+    if query.max_keys == 0 {
+        return Ok(page);
+    }
+    let end = key::after_prefix(&key::current(bucket, &query.prefix));
+    let mut from = first_key(bucket, query);
+    let mut last = None;
+    while let Some(start) = from {
+        let room = query.max_keys - page.objects.len() - page.common_prefixes.len();
+        let run = walk(view, query, &start, end.as_deref(), room)?;
+        for (name, version) in run.found {
+            page.objects.push(fetch(view, bucket, &name, &version)?);
+            last = Some(name);
+        }
+        from = match run.stop {
+            Stop::End => None,
+            Stop::Full => {
+                page.next = last;
+                return Ok(page);
+            }
+            Stop::RolledUp(prefix) => {
+                let beyond = key::after_prefix(&key::current(bucket, &prefix));
+                page.common_prefixes.push(prefix.clone());
+                last = Some(prefix);
+                beyond
+            }
+        };
+    }
+    Ok(page)
+}
+
+/// One page of the parts of an open upload, by number, after number `after`.
+pub fn list_parts(view: &dyn IndexRead, upload: UploadCreated, after: u16, max: usize) -> StorageResult<PartPage> {
+    let mut page = PartPage { upload, parts: Vec::new(), next: None };
+    let Some(first) = after.checked_add(1).filter(|_| max > 0) else { return Ok(page) };
+    let id = page.upload.upload;
+    let end = key::after_prefix(&id.0);
+    rows::scan(view, Column::Part, &key::part(id, first), end.as_deref(), &mut |_, part: PartPut| {
+        if page.parts.len() == max {
+            page.next = page.parts.last().map(|part| part.number);
+            return ControlFlow::Break(());
+        }
+        page.parts.push(part);
+        ControlFlow::Continue(())
+    })?;
+    Ok(page)
+}
+
+/// Every bucket, by name.
+pub fn list_buckets(view: &dyn IndexRead) -> StorageResult<Vec<BucketCreated>> {
+    let mut ids = Vec::new();
+    view.scan(Column::BucketName, &[], None, &mut |_, id| {
+        ids.push(id.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    let mut buckets = Vec::with_capacity(ids.len());
+    for id in ids {
+        buckets.push(
+            rows::get(view, Column::Bucket, &id)?.ok_or_else(|| dangling(Column::BucketName, "bucket of a name"))?,
+        );
+    }
+    Ok(buckets)
+}
+
+/// Why a run of keys ended.
+enum Stop {
+    /// There are no more keys.
+    End,
+    /// There is more than the page takes.
+    Full,
+    /// A key below this common prefix, for which there is room.
+    RolledUp(String),
+}
+
+/// Keys in a row that are shown as they are.
+struct Run {
+    found: Vec<(String, VersionId)>,
+    stop: Stop,
+}
+
+fn walk(
+    view: &dyn IndexRead,
+    query: &ListQuery,
+    from: &[u8],
+    to: Option<&[u8]>,
+    room: usize,
+) -> Result<Run, IndexError> {
+    let mut run = Run { found: Vec::new(), stop: Stop::End };
+    let mut failed = Ok(());
+    view.scan(Column::Current, from, to, &mut |key, value| {
+        if run.found.len() == room {
+            run.stop = Stop::Full;
+            return ControlFlow::Break(());
+        }
+        match read_current(key, value) {
+            Ok((name, version)) => match rolled_up(name, query) {
+                Some(prefix) => run.stop = Stop::RolledUp(prefix.to_owned()),
+                None => {
+                    run.found.push((name.to_owned(), version));
+                    return ControlFlow::Continue(());
+                }
+            },
+            Err(error) => failed = Err(error),
+        }
+        ControlFlow::Break(())
+    })?;
+    failed.map(|()| run)
+}
+
+/// Where the listing begins; `None` when nothing can follow.
+fn first_key(bucket: BucketId, query: &ListQuery) -> Option<Vec<u8>> {
+    let first = key::current(bucket, &query.prefix);
+    let Some(after) = &query.after else { return Some(first) };
+    let follows = match rolled_up(after, query) {
+        Some(prefix) => key::after_prefix(&key::current(bucket, prefix))?,
+        None => {
+            let mut next = key::current(bucket, after);
+            next.push(0);
+            next
+        }
+    };
+    Some(follows.max(first))
+}
+
+/// The common prefix under which a key is shown, if it is not shown itself.
+fn rolled_up<'k>(name: &'k str, query: &ListQuery) -> Option<&'k str> {
+    if query.delimiter.is_empty() {
+        return None;
+    }
+    let rest = name.strip_prefix(query.prefix.as_str())?;
+    let at = rest.find(query.delimiter.as_str())?;
+    name.get(..query.prefix.len() + at + query.delimiter.len())
+}
+
+fn read_current<'k>(key: &'k [u8], value: &[u8]) -> Result<(&'k str, VersionId), IndexError> {
+    let name = key.get(size_of::<BucketId>()..).and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.ok_or_else(|| dangling(Column::Current, "object key"))?;
+    Ok((name, rows::decode(Column::Current, value)?))
+}
+
+fn fetch(view: &dyn IndexRead, bucket: BucketId, name: &str, version: &VersionId) -> Result<VersionPut, IndexError> {
+    let row = rows::get(view, Column::Version, &key::version(bucket, name, *version))?;
+    row.ok_or_else(|| dangling(Column::Current, "current version"))
+}
+
+fn dangling(column: Column, what: &'static str) -> IndexError {
+    IndexError::Row { column: column.name(), source: FormatError::Invalid { what } }
+}
+
+#[cfg(test)]
+mod tests;

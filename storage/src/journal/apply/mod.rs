@@ -4,6 +4,8 @@
 //! ends with the newest one leaves the same rows. A record that names what the index does not have (a part of an ended
 //! upload) is left out and counted, the same way at every replay; a record that no writer writes is an error.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod overlay;
 #[cfg(test)]
 mod tests;
