@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 
 use kovcheg_format::units::BLOCK_LEN;
 
+#[expect(clippy::cast_possible_truncation, reason = "4,096 fits everywhere")]
 const ALIGN: usize = BLOCK_LEN as usize;
 
 /// A zeroed, 4 KiB-aligned buffer of fixed length.
@@ -37,8 +38,8 @@ impl AlignedBuf {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut buffer = Self::zeroed(bytes.len());
-        for (to, from) in buffer.chunks_mut(bytes.len().max(1)).zip([bytes]) {
-            to.copy_from_slice(from);
+        if let Some(head) = buffer.get_mut(..bytes.len()) {
+            head.copy_from_slice(bytes);
         }
         buffer
     }
@@ -89,5 +90,23 @@ impl DerefMut for AlignedBuf {
 impl std::fmt::Debug for AlignedBuf {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "AlignedBuf({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGN, AlignedBuf};
+
+    /// Goal: every length, the empty one too, is padded with zeros to whole blocks.
+    #[test]
+    fn from_bytes_pads_every_length() {
+        for len in [0, 1, 511, ALIGN - 1, ALIGN, ALIGN + 1, 3 * ALIGN] {
+            let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).map_or(0, |byte| byte + 1)).collect();
+            let buffer = AlignedBuf::from_bytes(&bytes);
+            assert_eq!(buffer.len(), len.max(1).next_multiple_of(ALIGN), "length {len}");
+            assert_eq!(buffer.as_ptr() as usize % ALIGN, 0, "alignment of length {len}");
+            assert!(buffer.starts_with(&bytes), "content of length {len}");
+            assert!(buffer.iter().skip(len).all(|&byte| byte == 0), "padding of length {len}");
+        }
     }
 }

@@ -6,9 +6,12 @@
 
 pub mod buffer;
 pub mod crashsafe;
+pub mod host;
 pub mod io_uring;
 pub mod open;
 pub mod plain;
+mod progress;
+pub mod set;
 pub mod superblock;
 
 use std::sync::Arc;
@@ -87,6 +90,9 @@ pub type DiskResult<T> = Result<T, DiskError>;
 #[derive(Debug)]
 pub struct Ticket<T> {
     answer: crossbeam_channel::Receiver<DiskResult<T>>,
+    /// Set when the answer was taken; simulated disks flush only writes whose answer somebody has seen.
+    #[cfg(any(test, feature = "testing"))]
+    seen: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// The other end of a [`Ticket`].
@@ -107,7 +113,12 @@ impl<T> Ticket<T> {
     #[must_use]
     pub fn new() -> (Self, Promise<T>) {
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        (Self { answer: receiver }, Promise { answer: sender })
+        let ticket = Self {
+            answer: receiver,
+            #[cfg(any(test, feature = "testing"))]
+            seen: Arc::default(),
+        };
+        (ticket, Promise { answer: sender })
     }
 
     /// A ticket that is answered already.
@@ -118,10 +129,20 @@ impl<T> Ticket<T> {
         ticket
     }
 
+    /// A flag that is raised when the answer is taken.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn seen(&self) -> Arc<std::sync::atomic::AtomicBool> {
+        Arc::clone(&self.seen)
+    }
+
     /// Waits for the answer, at most `deadline`.
     pub fn wait(self, deadline: Duration) -> DiskResult<T> {
         match self.answer.recv_timeout(deadline) {
-            Ok(result) => result,
+            Ok(result) => {
+                #[cfg(any(test, feature = "testing"))]
+                self.seen.store(true, std::sync::atomic::Ordering::SeqCst);
+                result
+            }
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => Err(DiskError::Late(deadline)),
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
                 Err(DiskError::Closed { disk: "unknown".to_owned() })
@@ -187,6 +208,9 @@ pub trait Disk: Send + Sync {
 
     /// Names of the files in a folder (without the folder), sorted. An absent folder is empty.
     fn list(&self, folder: &str) -> DiskResult<Vec<String>>;
+
+    /// Names of the folders at the top of the disk, sorted, whoever made them.
+    fn folders(&self) -> DiskResult<Vec<String>>;
 
     /// Makes creations, renames and removals in a folder (`""` for the top) durable.
     fn sync_folder(&self, folder: &str) -> DiskResult<()>;

@@ -1,1 +1,102 @@
-//! Filled in next.
+//! The plain driver: a few threads with pread, pwrite and fdatasync through the page cache, for hosts that refuse
+//! io_uring or O_DIRECT.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::host::{HostDisk, Outcome, Queue, Request};
+use super::progress::{Progress, Step};
+use super::{DiskError, DiskResult};
+
+/// Settings of the plain driver.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainOptions {
+    /// Threads of one disk: requests that the operating system sees at a time.
+    pub threads: usize,
+    /// Requests that may wait; who comes later is blocked.
+    pub queue: usize,
+}
+
+impl Default for PlainOptions {
+    fn default() -> Self {
+        Self { threads: 4, queue: 256 }
+    }
+}
+
+/// Opens an existing folder as a disk with the plain driver.
+pub fn open_plain(path: &Path, options: PlainOptions) -> DiskResult<HostDisk> {
+    let pool = Pool::start(options)
+        .map_err(|error| DiskError::io("start threads", ".", &path.display().to_string(), error))?;
+    HostDisk::open(path, "plain", 0, Arc::new(pool))
+}
+
+/// The threads of one disk. Dropping it finishes what was handed over, then joins them.
+struct Pool {
+    sender: Option<Sender<Request>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    fn start(options: PlainOptions) -> io::Result<Self> {
+        let (sender, receiver) = bounded(options.queue.max(1));
+        let mut pool = Self { sender: Some(sender), threads: Vec::new() };
+        for _ in 0..options.threads.max(1) {
+            let receiver: Receiver<Request> = receiver.clone();
+            let work = move || receiver.iter().for_each(perform);
+            pool.threads.push(std::thread::Builder::new().name("kovcheg-disk".to_owned()).spawn(work)?);
+        }
+        Ok(pool)
+    }
+}
+
+impl Queue for Pool {
+    fn push(&self, request: Request) {
+        match &self.sender {
+            Some(sender) => {
+                if let Err(unsent) = sender.send(request) {
+                    unsent.into_inner().refuse_closed();
+                }
+            }
+            None => request.refuse_closed(),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.sender = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to hand back; its tickets answer `Closed`.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn perform(mut request: Request) {
+    let mut progress = Progress::new(request.len());
+    let outcome = loop {
+        let result = match &mut request {
+            Request::Write { file, offset, data, .. } => {
+                let rest = data.get(progress.done()..).unwrap_or_default();
+                file.file.write_at(rest, offset.saturating_add(progress.done() as u64))
+            }
+            Request::Read { file, offset, buffer, .. } => {
+                let rest = buffer.get_mut(progress.done()..).unwrap_or_default();
+                file.file.read_at(rest, offset.saturating_add(progress.done() as u64))
+            }
+            Request::Sync { file, .. } => file.file.sync_data().map(|()| 0),
+        };
+        match progress.advance(result) {
+            Step::More => {}
+            Step::Done => break Outcome::Done,
+            Step::Ended => break Outcome::Ended,
+            Step::Failed(error) => break Outcome::Failed(error),
+        }
+    };
+    request.finish(outcome);
+}
