@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
-use crate::index::{Column, IndexRead};
-use crate::journal::sequencer::{Commit, row};
+use crate::index::{Column, rows};
+use crate::journal::sequencer::Commit;
 use crate::object::guard::audit;
 use crate::object::types::Credential;
 
@@ -33,7 +33,7 @@ pub enum RootChange {
 
 /// An enabled access key with its secret in clear.
 pub fn credential(engine: &Engine, access_key: &str) -> StorageResult<Option<Credential>> {
-    let stored: Option<CredentialSet> = row(engine.index.as_ref(), Column::Credential, access_key.as_bytes())?;
+    let stored: Option<CredentialSet> = rows::get(engine.index.as_ref(), Column::Credential, access_key.as_bytes())?;
     stored.filter(|stored| stored.enabled).map(|stored| open(engine, &stored)).transpose()
 }
 
@@ -48,7 +48,7 @@ pub fn set_root(engine: &Arc<Engine>, access_key: &str, secret: &str) -> Storage
     if before.as_ref().is_some_and(|root| root.access_key == access_key && *root.secret == secret) {
         return Ok(RootChange::Unchanged);
     }
-    let sealed = engine.metadata.seal(&seal_context(access_key), secret.as_bytes())?;
+    let sealed = engine.metadata.seal(&seal_context(access_key), secret.as_bytes());
     let new = CredentialSet {
         access_key: access_key.to_owned(),
         sealed_secret: Blob(sealed),

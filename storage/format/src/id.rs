@@ -223,8 +223,9 @@ impl SegmentId {
 }
 
 impl Lsn {
-    /// The last position a journal can have. Headers beyond it are refused, so that [`Lsn::next`] is exact.
-    pub const MAX: Self = Self(u64::MAX - 1);
+    /// The last position a journal can have: 48 bits, because version ids put 16 bits of order within a stripe behind it.
+    /// Headers beyond it are refused, so that [`Lsn::next`] is exact.
+    pub const MAX: Self = Self((1 << 48) - 1);
 
     /// The position after this one.
     #[must_use]
@@ -255,7 +256,7 @@ mod tests {
     fn ends_of_the_ranges_do_not_wrap() {
         assert_eq!(Epoch::MAX.next(), None);
         assert_eq!(SegmentId::new(Epoch::MAX, u32::MAX).epoch(), Epoch::MAX);
-        assert_eq!(Lsn::MAX.next(), Lsn(u64::MAX));
+        assert_eq!(Lsn::MAX.next(), Lsn(1 << 48));
         assert_eq!(Lsn(u64::MAX).next(), Lsn(u64::MAX));
     }
 }

@@ -10,9 +10,7 @@ use kovcheg_format::record::segment::ChunkRow;
 use parking_lot::Mutex;
 
 use crate::error::StorageResult;
-use crate::index::{Column, Index, IndexRead};
-use crate::journal::apply::StripeRow;
-use crate::journal::sequencer::row;
+use crate::index::{Column, Index, rows};
 
 /// Stripes whose chunk lists one hit brings into the cache: a backup seen again comes in the order of last time.
 const STRIPES_AHEAD: usize = 64;
@@ -66,7 +64,7 @@ impl ChunkLookup {
 
     /// Where a chunk lies.
     pub fn locate(&self, id: ChunkId) -> StorageResult<Option<ChunkRow>> {
-        row(self.index.as_ref(), Column::Chunk, &key::chunk(id))
+        Ok(rows::get(self.index.as_ref(), Column::Chunk, &key::chunk(id))?)
     }
 
     /// Remembers that the copy of a chunk cannot be read; the next upload of the same content stores it anew.
@@ -100,7 +98,7 @@ impl ChunkLookup {
         let from = key::stripe(found.segment, found.stripe);
         let end = key::after_prefix(&key::segment(found.segment));
         self.index.scan(Column::Stripe, &from, end.as_deref(), &mut |_, value| {
-            if let Ok(stripe) = <StripeRow as kovcheg_format::Decode>::from_bytes(value) {
+            if let Ok(stripe) = <rows::StripeRow as kovcheg_format::Decode>::from_bytes(value) {
                 ids.extend(stripe.chunks);
             }
             stripes += 1;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kovcheg_format::id::{DiskId, PoolId};
 use kovcheg_format::record::pool::DiskState;
+use kovcheg_format::superblock::FailureDomain;
 use parking_lot::RwLock;
 
 use crate::disk::{Disk, DiskError};
@@ -22,6 +23,8 @@ pub struct DiskSlot {
     pub id: DiskId,
     /// Its path, or why it has none.
     pub label: String,
+    /// Where it stands.
+    pub failure_domain: FailureDomain,
     disk: Option<Arc<dyn Disk>>,
     state: RwLock<(DiskState, Option<String>)>,
     bad_ranges: AtomicU64,
@@ -31,10 +34,18 @@ pub struct DiskSlot {
 impl DiskSlot {
     /// A disk that is there.
     #[must_use]
-    pub fn present(id: DiskId, disk: Arc<dyn Disk>, state: DiskState) -> Self {
+    pub fn present(id: DiskId, disk: Arc<dyn Disk>, state: DiskState, failure_domain: FailureDomain) -> Self {
         let label = disk.label().to_owned();
         let state = RwLock::new((state, None));
-        Self { id, label, disk: Some(disk), state, bad_ranges: AtomicU64::new(0), repaired: AtomicU64::new(0) }
+        Self {
+            id,
+            label,
+            failure_domain,
+            disk: Some(disk),
+            state,
+            bad_ranges: AtomicU64::new(0),
+            repaired: AtomicU64::new(0),
+        }
     }
 
     /// A member that was not found at opening.
@@ -43,6 +54,7 @@ impl DiskSlot {
         Self {
             id,
             label: format!("(disk {id}, not found)"),
+            failure_domain: FailureDomain::default(),
             disk: None,
             state: RwLock::new((DiskState::Missing, Some("no configured path holds it".to_owned()))),
             bad_ranges: AtomicU64::new(0),

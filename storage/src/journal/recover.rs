@@ -8,11 +8,10 @@ use kovcheg_format::record::segment::SegmentRow;
 use std::ops::ControlFlow;
 
 use crate::error::{StorageError, StorageResult};
-use crate::index::rows::META_APPLIED;
+use crate::index::rows::{self, META_APPLIED};
 use crate::index::{Column, Index, IndexError, IndexRead};
 use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe};
 use crate::journal::scan::{Chain, ChainStripe};
-use crate::journal::sequencer::row;
 use crate::keys::keyring::MetadataCipher;
 use crate::segment::repair::Mender;
 
@@ -63,10 +62,10 @@ pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(
 
 /// Puts the chain's cursor where the index stands; an index that is not on the chain is wiped (R8). Answers whether it was.
 fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
-    let applied: Option<Applied> = match row(replay.index, Column::Meta, META_APPLIED) {
+    let applied: Option<Applied> = match rows::get(replay.index, Column::Meta, META_APPLIED) {
         Ok(applied) => applied,
-        Err(StorageError::Index(IndexError::Row { .. })) => None,
-        Err(other) => return Err(other),
+        Err(IndexError::Row { .. }) => None,
+        Err(other) => return Err(other.into()),
     };
     let Some(applied) = applied else {
         replay.index.wipe()?;
@@ -104,7 +103,7 @@ fn replay_stripe(replay: &Replay<'_>, chain: &mut Chain, found: &ChainStripe) ->
         epoch: header.epoch,
         hash: header.hash,
     };
-    let mut overlay = Overlay::new(replay.index);
+    let mut overlay = Overlay::new(replay.index)?;
     for record in &frame.records {
         if let Record::SegmentOpened(opened) = record {
             chain.learn(opened);
@@ -119,7 +118,7 @@ fn replay_stripe(replay: &Replay<'_>, chain: &mut Chain, found: &ChainStripe) ->
         journal: header.segment,
         offset: header.offset,
     };
-    replay.index.apply(overlay.into_batch(&applied)?)?;
+    replay.index.apply(overlay.into_batch(&applied))?;
     Ok(())
 }
 
@@ -127,7 +126,7 @@ fn replay_stripe(replay: &Replay<'_>, chain: &mut Chain, found: &ChainStripe) ->
 pub fn open_frame(cipher: &MetadataCipher, found: &ChainStripe) -> StorageResult<Frame> {
     let header = &found.stripe.header;
     let sealed = found.stripe.payload.get(..header.inner_len as usize).unwrap_or(&[]);
-    let aad = associated_data(header.pool, header.epoch, header.lsn);
+    let aad = associated_data(header.pool, header.epoch, header.lsn, header.previous, header.retention_clock);
     let plain = cipher.open(&aad, sealed)?;
     Frame::from_bytes(&plain).map_err(|source| StorageError::format("journal frame", source))
 }

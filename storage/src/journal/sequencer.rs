@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use kovcheg_format::Decode;
 use kovcheg_format::id::{DomainId, Epoch, Lsn, SegmentId, StripeHash, VersionId};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::{ChunkPlace, ChunksInlined};
@@ -299,7 +298,10 @@ impl Worker {
     /// Asks every proposal in order, each seeing what the earlier ones decided.
     fn decide(&self, batch: Vec<Commit>) -> Accepted {
         let view: &dyn IndexRead = self.parts.index.as_ref();
-        let mut preview = Overlay::new(view);
+        let mut preview = match Overlay::new(view) {
+            Ok(preview) => preview,
+            Err(error) => return refuse_all(batch, &error.into()),
+        };
         let mut accepted = Accepted { records: self.parts.store.take_news(), inline: Vec::new(), answers: Vec::new() };
         for (ordinal, commit) in (0_u16..).zip(batch) {
             let moment = Moment {
@@ -338,7 +340,7 @@ impl Worker {
 
     fn apply(&self, written: &WrittenFrame) -> StorageResult<()> {
         let view: &dyn IndexRead = self.parts.index.as_ref();
-        let mut overlay = Overlay::new(view);
+        let mut overlay = Overlay::new(view)?;
         for record in &written.records {
             apply_record(&mut overlay, &written.place, record)?;
         }
@@ -350,9 +352,16 @@ impl Worker {
             journal: written.place.segment,
             offset: written.place.offset,
         };
-        self.parts.index.apply(overlay.into_batch(&applied)?)?;
+        self.parts.index.apply(overlay.into_batch(&applied))?;
         Ok(())
     }
+}
+
+fn refuse_all(batch: Vec<Commit>, error: &StorageError) -> Accepted {
+    for commit in batch {
+        (commit.done)(Err(error.clone()));
+    }
+    Accepted { records: Vec::new(), inline: Vec::new(), answers: Vec::new() }
 }
 
 /// Lets later proposals of the batch see what an earlier one decided. Places do not matter to them.
@@ -382,16 +391,4 @@ fn place_inline(accepted: &mut Accepted, domain: DomainId, mut inline: InlineChu
     }
     accepted.inline.extend_from_slice(&inline.payload);
     accepted.records.push(ChunksInlined { domain, chunks: inline.chunks }.into());
-}
-
-/// Reads and decodes a row, if it is there.
-pub fn row<T: Decode>(
-    view: &dyn IndexRead,
-    column: crate::index::Column,
-    key: &[u8],
-) -> StorageResult<Option<T>> {
-    let Some(bytes) = view.get(column, key)? else { return Ok(None) };
-    let decoded = T::from_bytes(&bytes);
-    let decoded = decoded.map_err(|source| crate::index::IndexError::Row { column: column.name(), source })?;
-    Ok(Some(decoded))
 }

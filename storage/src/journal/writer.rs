@@ -100,8 +100,8 @@ impl JournalWriter {
         let frame = Frame { records: all };
         let lsn = self.next_lsn();
         let disks = self.reader.mender().disks.clone();
-        let aad = associated_data(disks.pool, self.ids.epoch(), lsn);
-        let mut payload = self.cipher.seal(&aad, &frame.to_bytes())?;
+        let aad = associated_data(disks.pool, self.ids.epoch(), lsn, self.last.1, 0);
+        let mut payload = self.cipher.seal(&aad, &frame.to_bytes());
         let inner_len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         payload.extend_from_slice(inline);
         let head = StripeHead {

@@ -10,8 +10,8 @@ use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile};
 
 use crate::error::{StorageError, StorageResult};
-use crate::index::{Column, IndexError, IndexRead};
-use crate::journal::sequencer::{Moment, row};
+use crate::index::{Column, IndexError, IndexRead, rows};
+use crate::journal::sequencer::Moment;
 use crate::object::guard::audit;
 use crate::object::names::check_bucket_name;
 use crate::object::types::NewBucket;
@@ -23,7 +23,7 @@ pub const DEFAULT_DOMAIN: DomainId = DomainId(1);
 pub fn find(view: &dyn IndexRead, name: &str) -> StorageResult<BucketCreated> {
     let missing = || StorageError::NoSuchBucket(name.to_owned());
     let id = view.get(Column::BucketName, name.as_bytes())?.ok_or_else(missing)?;
-    row(view, Column::Bucket, &id)?.ok_or_else(missing)
+    rows::get(view, Column::Bucket, &id)?.ok_or_else(missing)
 }
 
 /// All buckets, by name.

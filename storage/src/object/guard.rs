@@ -5,7 +5,7 @@ use kovcheg_format::id::{Lsn, VersionId};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict as AuditVerdict};
 use kovcheg_format::record::version::{VersionPut, VersionRemoved};
-use kovcheg_policy::facts::{RemovalCause, RemovalFacts};
+use kovcheg_policy::facts::{RemovalCause, VersionRemoval};
 use kovcheg_policy::object_lock::may_remove;
 use kovcheg_policy::verdict::Verdict;
 
@@ -43,8 +43,10 @@ pub fn permit(
     cause: RemovalCause,
     by: &Origin,
 ) -> StorageResult<DeleteWarrant> {
-    let facts = RemovalFacts::of(&version.facts, cause);
-    match may_remove(&facts) {
+    // The retention clock does not run yet (R12): at 0 every retain-until lies in its future, which errs on the side of keeping.
+    let removal =
+        VersionRemoval { facts: version.facts.clone(), bypass_governance: false, retention_clock: 0, cause };
+    match may_remove(&removal) {
         Verdict::Deny { reasons } => {
             Err(StorageError::Refused { reasons: reasons.iter().map(|reason| reason.code().to_owned()).collect() })
         }

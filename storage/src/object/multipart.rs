@@ -12,8 +12,8 @@ use kovcheg_format::record::version::{Checksum, PartMark, VersionPut};
 
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
-use crate::index::{Column, IndexRead};
-use crate::journal::sequencer::{Moment, row};
+use crate::index::{Column, IndexRead, rows};
+use crate::journal::sequencer::Moment;
 use crate::object::bucket;
 use crate::object::guard::audit;
 use crate::object::manifest::ManifestBuilder;
@@ -26,7 +26,7 @@ use crate::object::version::{Content, propose_put};
 pub fn find(view: &dyn IndexRead, upload: &UploadRef) -> StorageResult<UploadCreated> {
     let bucket = bucket::find(view, &upload.bucket)?;
     let key = key::upload(bucket.bucket, &upload.key, upload.upload);
-    row(view, Column::Upload, &key)?.ok_or(StorageError::NoSuchUpload)
+    rows::get(view, Column::Upload, &key)?.ok_or(StorageError::NoSuchUpload)
 }
 
 /// Decides the opening of an upload.
@@ -120,7 +120,7 @@ fn named_parts(view: &dyn IndexRead, upload: UploadId, named: &[NamedPart]) -> S
     }
     let mut parts = Vec::with_capacity(named.len());
     for (at, wanted) in named.iter().enumerate() {
-        let part: Option<PartPut> = row(view, Column::Part, &key::part(upload, wanted.number))?;
+        let part: Option<PartPut> = rows::get(view, Column::Part, &key::part(upload, wanted.number))?;
         let part = part.filter(|part| part.etag == wanted.etag).ok_or(StorageError::InvalidPart(wanted.number))?;
         if at + 1 < named.len() && part.size < PART_LEN_MIN {
             return Err(StorageError::PartTooSmall { number: part.number, size: part.size, min: PART_LEN_MIN });
@@ -140,7 +140,7 @@ pub fn propose_complete(
 ) -> StorageResult<(VersionPut, Vec<Record>)> {
     let created = find(moment.view, upload)?;
     for part in &composed.parts {
-        let now: Option<PartPut> = row(moment.view, Column::Part, &key::part(upload.upload, part.number))?;
+        let now: Option<PartPut> = rows::get(moment.view, Column::Part, &key::part(upload.upload, part.number))?;
         if now.as_ref() != Some(part) {
             return Err(StorageError::InvalidPart(part.number));
         }

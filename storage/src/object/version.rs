@@ -11,8 +11,8 @@ use kovcheg_format::record::version::{PartMark, VersionFacts, VersionKind, Versi
 use kovcheg_policy::facts::RemovalCause;
 
 use crate::error::{StorageError, StorageResult};
-use crate::index::{Column, IndexError, IndexRead};
-use crate::journal::sequencer::{Moment, row};
+use crate::index::{Column, IndexError, IndexRead, rows};
+use crate::journal::sequencer::Moment;
 use crate::object::bucket;
 use crate::object::guard::permit;
 use crate::object::put::WrittenBody;
@@ -22,7 +22,7 @@ use crate::object::types::{DeleteOutcome, NewVersion, Precondition};
 pub fn current(view: &dyn IndexRead, bucket: &BucketCreated, object_key: &str) -> StorageResult<Option<VersionPut>> {
     let Some(id) = view.get(Column::Current, &key::current(bucket.bucket, object_key))? else { return Ok(None) };
     let version = VersionId::from_bytes(&id).map_err(|source| IndexError::Row { column: "current", source })?;
-    row(view, Column::Version, &key::version(bucket.bucket, object_key, version))
+    Ok(rows::get(view, Column::Version, &key::version(bucket.bucket, object_key, version))?)
 }
 
 /// The current version of a key, or [`StorageError::NoSuchKey`].

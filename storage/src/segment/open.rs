@@ -6,7 +6,8 @@ use std::time::Duration;
 use kovcheg_format::id::{DiskId, SegmentId, StripeHash};
 use kovcheg_format::record::segment::SegmentOpened;
 use kovcheg_format::shard::{CODEC_RS_GF8, StripeKind, disk_len};
-use kovcheg_policy::placement::{DiskFacts, place};
+use kovcheg_policy::facts::DiskFacts;
+use kovcheg_policy::placement::place;
 
 use crate::disk::set::{DiskSet, DiskSlot};
 use crate::disk::{AlignedBuf, DiskError, DiskFile, Ticket};
@@ -182,7 +183,7 @@ fn choose(disks: &DiskSet, segment: SegmentId) -> StorageResult<Vec<Arc<DiskSlot
         .map(|slot| DiskFacts {
             id: slot.id,
             free: slot.writable().and_then(|disk| disk.space().ok()).map_or(0, |space| space.free),
-            failure_domain: String::new(),
+            failure_domain: slot.failure_domain.clone(),
             serving: slot.writable().is_some(),
         })
         .collect();

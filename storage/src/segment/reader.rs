@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::disk::{AlignedBuf, DiskError, DiskResult, Ticket};
 use crate::error::{StorageError, StorageResult};
-use crate::index::{Column, Index, IndexError, IndexRead};
+use crate::index::{Column, Index, IndexError};
 use crate::segment::repair::Mender;
 
 /// Segments whose shape is remembered; a row of the index is read for others.

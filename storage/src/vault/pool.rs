@@ -241,7 +241,7 @@ pub fn slots(found: &FoundPool, epoch_seen: &[(DiskId, Epoch)]) -> Vec<DiskSlot>
         .map(|disk| {
             let seen = epoch_seen.iter().find(|(id, _)| *id == disk.block.disk).map_or(Epoch(0), |(_, epoch)| *epoch);
             let state = if seen < found.epoch_before { DiskState::Returning } else { DiskState::Serving };
-            DiskSlot::present(disk.block.disk, disk.disk.clone(), state)
+            DiskSlot::present(disk.block.disk, disk.disk.clone(), state, disk.block.failure_domain.clone())
         })
         .collect();
     slots.extend(found.missing.iter().map(|disk| DiskSlot::missing(*disk)));

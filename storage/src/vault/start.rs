@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::dedup::lookup::ChunkLookup;
 use crate::disk::crashsafe::{read_small, write_small};
 use crate::disk::open::open_disk;
