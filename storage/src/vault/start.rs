@@ -106,7 +106,7 @@ fn open_index(options: &OpenOptions) -> StorageResult<Arc<dyn Index>> {
         write_buffer_bytes: options.engine.index_write_buffer_bytes,
         ..RocksConfig::default()
     };
-    Ok(Arc::new(RocksIndex::open(&options.index_dir, &config)?))
+    Ok(Arc::new(RocksIndex::open(&options.index_dir, config)?))
 }
 
 #[cfg(not(feature = "rocks"))]
