@@ -1,1 +1,75 @@
-//! (being built)
+//! What an operator may set about the engine. `src/config.rs` of the binary fills it; defaults here are the shipped ones.
+
+use std::time::Duration;
+
+use kovcheg_format::record::bucket::ChunkProfile;
+
+use crate::chunk::chunker::DEFAULT_PROFILE;
+use crate::disk::open::DriverChoice;
+
+/// Settings of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// How buckets cut objects when they have no profile of their own.
+    pub profile: ChunkProfile,
+    /// Payload bytes at which a data stripe is written. 1 MiB makes 256 KiB shards at 4+2: long enough to be sequential,
+    /// short enough that 64 uploads fit their memory.
+    pub stripe_payload: u32,
+    /// Bytes of each shard file at which a data segment is closed.
+    pub segment_shard_len: u64,
+    /// Bytes of each shard file at which a journal file is closed.
+    pub journal_shard_len: u64,
+    /// Bytes by which a journal file is written with zeros ahead of need, so that a commit's flush changes no file size.
+    pub journal_prewrite: u64,
+    /// Objects whose new sealed chunks take no more than this go into the journal stripe of their commit (R1).
+    pub inline_bytes: usize,
+    /// Most data segments open at once (R20).
+    pub open_segments: usize,
+    /// Payload bytes at which a journal stripe takes no more commits.
+    pub commit_bytes: usize,
+    /// Threads that chunk, hash, seal and open.
+    pub workers: usize,
+    /// Jobs that may wait for a worker before callers wait themselves.
+    pub queue: usize,
+    /// Bytes of stripes on their way to disks before writers wait.
+    pub inflight_bytes: usize,
+    /// How long a disk may take for one operation before it is fenced (R13).
+    pub io_deadline: Duration,
+    /// zstd level.
+    pub zstd_level: i32,
+    /// Journal bytes after which the index is flushed, which bounds the replay after a crash.
+    pub index_flush_bytes: u64,
+    /// RocksDB block cache, bytes.
+    pub index_cache_bytes: usize,
+    /// RocksDB write buffers over all columns, bytes.
+    pub index_write_buffer_bytes: usize,
+    /// Chunk ids in the locality cache of dedup look-ups.
+    pub locality_ids: usize,
+    /// How disks are driven.
+    pub driver: DriverChoice,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            profile: DEFAULT_PROFILE,
+            stripe_payload: 1 << 20,
+            segment_shard_len: 256 << 20,
+            journal_shard_len: 32 << 20,
+            journal_prewrite: 2 << 20,
+            inline_bytes: 32 << 10,
+            open_segments: 16,
+            commit_bytes: 4 << 20,
+            workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            queue: 256,
+            inflight_bytes: 64 << 20,
+            io_deadline: Duration::from_secs(30),
+            zstd_level: 1,
+            index_flush_bytes: 64 << 20,
+            index_cache_bytes: 64 << 20,
+            index_write_buffer_bytes: 32 << 20,
+            locality_ids: 1 << 18,
+            driver: DriverChoice::Auto,
+        }
+    }
+}

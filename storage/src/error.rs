@@ -7,6 +7,7 @@ use kovcheg_format::id::{ChunkId, SegmentId};
 use thiserror::Error;
 
 use crate::disk::DiskError;
+use crate::erasure::code::ErasureError;
 use crate::index::IndexError;
 
 /// The engine's answer to a request that failed. Cheap to clone: one failed commit fails every request that rode on it.
@@ -106,6 +107,9 @@ pub enum StorageError {
     /// A disk failed and the vault could not do without it.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The erasure code was given what cannot be.
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),

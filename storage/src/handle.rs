@@ -1,18 +1,276 @@
 //! The one bridge between async gateways and the synchronous engine.
 //!
-//! Every call is queued to the engine's bounded pool of CPU workers (or to the sequencer) and awaited; a full queue makes the
+//! Every call is queued to the engine's bounded pool of CPU workers or to the sequencer, and awaited; a full queue makes the
 //! caller wait, which is the back-pressure a client feels. Futures may be dropped at any await: a [`PutStream`] dropped
-//! before `commit` leaves nothing that clients can see.
+//! before its commit leaves nothing that clients can see.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use kovcheg_format::id::UploadId;
+use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::Origin;
 use kovcheg_format::record::bucket::BucketCreated;
-use kovcheg_format::record::upload::PartPut;
-use kovcheg_format::record::version::{Checksum, VersionPut};
+use kovcheg_format::record::version::VersionPut;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::error::StorageResult;
+use crate::engine::Engine;
+use crate::error::{StorageError, StorageResult};
+use crate::identity;
+use crate::journal::sequencer::{Commit, Moment};
 use crate::object::types::{
     BodyObserver, Credential, DeleteOutcome, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion, PartPage,
     UploadRef,
 };
+use crate::object::{bucket, list, multipart, names, version};
+use crate::status::{VaultStatus, vault_status};
+use crate::workers::pool::WorkerPool;
+
+mod read;
+mod write;
+
+pub use read::ObjectReader;
+pub use write::{EndedPut, PutStream};
+
+/// Commits that may wait for the journal on behalf of async callers; the queue itself is longer, so handing over never blocks.
+const COMMITS_WAITING_MAX: usize = 128;
+
+/// An open vault, as gateways use it. Cheap to clone.
+#[derive(Clone)]
+pub struct VaultHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Arc<Engine>,
+    pool: WorkerPool,
+    commits: Arc<Semaphore>,
+}
+
+impl VaultHandle {
+    /// A handle over an engine, with its own workers.
+    pub fn new(engine: Arc<Engine>) -> StorageResult<Self> {
+        let pool = WorkerPool::start(engine.config.workers, engine.config.queue)?;
+        let waiting = COMMITS_WAITING_MAX.min(engine.config.queue.max(2) / 2);
+        Ok(Self { shared: Arc::new(Shared { engine, pool, commits: Arc::new(Semaphore::new(waiting)) }) })
+    }
+
+    /// The engine below, for synchronous callers.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+
+    /// Makes a bucket; durable on return (W-1).
+    pub async fn create_bucket(&self, by: Origin, new: NewBucket) -> StorageResult<BucketCreated> {
+        let profile = self.shared.engine.config.profile.clone();
+        self.decide(move |moment| bucket::propose_create(moment, &new, &profile, &by)).await
+    }
+
+    /// A bucket by name.
+    pub async fn bucket(&self, name: &str) -> StorageResult<BucketCreated> {
+        let name = name.to_owned();
+        self.look(move |engine| bucket::find(engine.index.as_ref(), &name)).await
+    }
+
+    /// All buckets, by name.
+    pub async fn list_buckets(&self) -> StorageResult<Vec<BucketCreated>> {
+        self.look(|engine| bucket::all(engine.index.as_ref())).await
+    }
+
+    /// Removes an empty bucket; durable on return.
+    pub async fn delete_bucket(&self, by: Origin, name: &str) -> StorageResult<()> {
+        let name = name.to_owned();
+        self.decide(move |moment| Ok(((), bucket::propose_delete(moment, &name, &by)?))).await
+    }
+
+    /// Begins an object: write, end, commit.
+    pub async fn begin_object(
+        &self,
+        by: Origin,
+        bucket: &str,
+        key: &str,
+        observer: Box<dyn BodyObserver>,
+    ) -> StorageResult<PutStream> {
+        names::check_key(key)?;
+        self.refuse_if_read_only()?;
+        let found = self.bucket(bucket).await?;
+        let target = write::Target::Object { bucket: bucket.to_owned(), key: key.to_owned() };
+        PutStream::begin(self.clone(), by, target, found, observer)
+    }
+
+    /// Begins a part of an upload.
+    pub async fn begin_part(
+        &self,
+        by: Origin,
+        upload: UploadRef,
+        number: u16,
+        observer: Box<dyn BodyObserver>,
+    ) -> StorageResult<PutStream> {
+        names::check_part_number(number)?;
+        self.refuse_if_read_only()?;
+        let found = self.bucket(&upload.bucket).await?;
+        let named = upload.clone();
+        self.look(move |engine| multipart::find(engine.index.as_ref(), &named)).await?;
+        PutStream::begin(self.clone(), by, write::Target::Part { upload, number }, found, observer)
+    }
+
+    /// The current version of a key.
+    pub async fn head_object(&self, bucket: &str, key: &str) -> StorageResult<VersionPut> {
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        self.look(move |engine| version::find(engine.index.as_ref(), &bucket, &key)).await
+    }
+
+    /// Opens the current version of a key for reading.
+    pub async fn open_object(&self, bucket: &str, key: &str) -> StorageResult<ObjectReader> {
+        let version = self.head_object(bucket, key).await?;
+        Ok(ObjectReader::new(self.clone(), version))
+    }
+
+    /// One page of a listing.
+    pub async fn list_objects(&self, bucket: &str, query: ListQuery) -> StorageResult<ListPage> {
+        let bucket = bucket.to_owned();
+        self.look(move |engine| {
+            let view = engine.index.snapshot();
+            let found = bucket::find(view.as_ref(), &bucket)?;
+            list::list_objects(view.as_ref(), found.bucket, &query)
+        })
+        .await
+    }
+
+    /// Removes the current version of a key, through the guard; durable on return.
+    pub async fn delete_object(&self, by: Origin, bucket: &str, key: &str) -> StorageResult<DeleteOutcome> {
+        names::check_key(key)?;
+        let (name, object_key, origin) = (bucket.to_owned(), key.to_owned(), by.clone());
+        let outcome =
+            self.decide(move |moment| version::propose_delete(moment, &name, &object_key, &origin)).await;
+        self.note_refusal(&outcome, by, bucket, key);
+        outcome
+    }
+
+    /// Opens a multipart upload; durable on return.
+    pub async fn create_upload(
+        &self,
+        by: Origin,
+        bucket: &str,
+        key: &str,
+        new: NewUpload,
+    ) -> StorageResult<UploadId> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|error| StorageError::Operator(format!("no random numbers: {error}")))?;
+        let upload = UploadId(id);
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        self.decide(move |moment| {
+            Ok((upload, multipart::propose_create(moment, &bucket, &key, upload, &new, &by)?))
+        })
+        .await
+    }
+
+    /// Completes an upload from its named parts; durable on return. Headers, metadata and tags are those of the upload.
+    pub async fn complete_upload(
+        &self,
+        by: Origin,
+        upload: UploadRef,
+        parts: Vec<NamedPart>,
+        new: NewVersion,
+    ) -> StorageResult<VersionPut> {
+        self.refuse_if_read_only()?;
+        let (named, engine) = (upload.clone(), self.shared.engine.clone());
+        let mut composed = self.shared.pool.run(move || multipart::compose(&engine, &named, &parts)).await??;
+        let mut commit = Commit::of(Box::new(|_| Ok(Vec::new())));
+        commit.domain = composed.upload.domain;
+        commit.stripes = std::mem::take(&mut composed.filled.stripes);
+        commit.inline = std::mem::take(&mut composed.filled.inline);
+        commit.records = std::mem::take(&mut composed.filled.records);
+        let (target, origin) = (upload.clone(), by.clone());
+        let outcome = self
+            .commit(commit, move |moment| multipart::propose_complete(moment, &target, &composed, new, &origin))
+            .await;
+        self.note_refusal(&outcome, by, &upload.bucket, &upload.key);
+        outcome
+    }
+
+    /// Throws an upload away; durable on return.
+    pub async fn abort_upload(&self, by: Origin, upload: UploadRef) -> StorageResult<()> {
+        self.decide(move |moment| Ok(((), multipart::propose_abort(moment, &upload, &by)?))).await
+    }
+
+    /// One page of an upload's parts.
+    pub async fn list_parts(&self, upload: UploadRef, after: u16, max_parts: usize) -> StorageResult<PartPage> {
+        self.look(move |engine| {
+            let view = engine.index.snapshot();
+            let created = multipart::find(view.as_ref(), &upload)?;
+            list::list_parts(view.as_ref(), created, after, max_parts)
+        })
+        .await
+    }
+
+    /// An access key with its secret, if there is one.
+    pub async fn credential(&self, access_key: &str) -> StorageResult<Option<Credential>> {
+        let access_key = access_key.to_owned();
+        self.look(move |engine| identity::credential(engine, &access_key)).await
+    }
+
+    /// Notes a refusal for the audit trail; never waits.
+    pub fn record_denial(&self, by: Origin, bucket: &str, key: &str, reason: &str) {
+        self.shared.engine.denials.note(by, bucket, key, reason);
+    }
+
+    /// The vault at a glance. Reads a few rows of the index.
+    #[must_use]
+    pub fn status(&self) -> VaultStatus {
+        vault_status(&self.shared.engine)
+    }
+
+    fn refuse_if_read_only(&self) -> StorageResult<()> {
+        self.shared.engine.refusal().map_or(Ok(()), Err)
+    }
+
+    fn note_refusal<T>(&self, outcome: &StorageResult<T>, by: Origin, bucket: &str, key: &str) {
+        if let Err(StorageError::Refused { reasons }) = outcome {
+            self.record_denial(by, bucket, key, &reasons.join("; "));
+        }
+    }
+
+    /// Reads on a worker.
+    async fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Arc<Engine>) -> StorageResult<T> + Send + 'static,
+    ) -> StorageResult<T> {
+        let engine = self.shared.engine.clone();
+        self.shared.pool.run(move || read(&engine)).await?
+    }
+
+    /// Commits what `decide` says, without content.
+    async fn decide<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Moment<'_>) -> StorageResult<(T, Vec<Record>)> + Send + 'static,
+    ) -> StorageResult<T> {
+        self.commit(Commit::of(Box::new(|_| Ok(Vec::new()))), decide).await
+    }
+
+    /// Hands a commit to the journal and waits for its outcome: what `decide` answered, once it is durable and applied.
+    async fn commit<T: Send + 'static>(
+        &self,
+        mut commit: Commit,
+        decide: impl FnOnce(&Moment<'_>) -> StorageResult<(T, Vec<Record>)> + Send + 'static,
+    ) -> StorageResult<T> {
+        let ended = || StorageError::Stopping("the journal ended".into());
+        let permit = self.shared.commits.clone().acquire_owned().await.map_err(|_| ended())?;
+        let decided = Arc::new(Mutex::new(None));
+        let kept = decided.clone();
+        commit.propose = Box::new(move |moment| {
+            let (value, records) = decide(moment)?;
+            *kept.lock() = Some(value);
+            Ok(records)
+        });
+        let (answer, outcome) = oneshot::channel();
+        commit.done = Box::new(move |result| {
+            drop(permit);
+            let _ = answer.send(result);
+        });
+        self.shared.engine.submit(commit);
+        outcome.await.map_err(|_| ended())??;
+        decided.lock().take().ok_or_else(ended)
+    }
+}

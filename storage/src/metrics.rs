@@ -1,1 +1,1 @@
-//! (being built)
+//! Names of the metrics this crate measures.

@@ -1,6 +1,16 @@
 //! What the vault says of itself: plain, serialisable, cheap to take.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use kovcheg_format::record::pool::DiskState;
+use kovcheg_format::record::segment::SegmentRow;
+use kovcheg_format::shard::StripeKind;
 use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::error::StorageResult;
+use crate::index::{Column, rows};
 
 /// One disk.
 #[derive(Debug, Clone, Serialize)]
@@ -69,4 +79,63 @@ pub struct VaultStatus {
     pub buckets: u64,
     /// Whether the recovery kit was confirmed.
     pub recovery_kit_confirmed: bool,
+}
+
+/// Bytes on disks by kind, by the word of the journal: what its segments hold, not what the file system rounds it to.
+pub fn physical_bytes(engine: &Engine) -> StorageResult<PhysicalBytes> {
+    let mut physical = PhysicalBytes { index: engine.index.size_bytes(), ..PhysicalBytes::default() };
+    rows::scan::<SegmentRow>(engine.index.as_ref(), Column::Segment, &[], None, &mut |_, row| {
+        let data = row.len * u64::from(row.opened.k);
+        physical.parity += row.len * u64::from(row.opened.m);
+        match row.opened.kind {
+            StripeKind::Data => physical.data += data,
+            StripeKind::Journal => physical.records += data,
+            StripeKind::Checkpoint => physical.index += data,
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(physical)
+}
+
+/// The vault at a glance.
+#[must_use]
+pub fn vault_status(engine: &Engine) -> VaultStatus {
+    let refusal = engine.refusal().map(|error| error.to_string());
+    let counters = rows::counters(engine.index.as_ref()).unwrap_or_default();
+    let state = engine.sequencer.as_ref().map(crate::journal::sequencer::Sequencer::state);
+    let applied = rows::get::<crate::journal::apply::Applied>(engine.index.as_ref(), Column::Meta, rows::META_APPLIED);
+    let applied = applied.ok().flatten();
+    let confirmed = engine.kit_confirmed.load(Ordering::Acquire);
+    VaultStatus {
+        state: if refusal.is_some() { "read_only" } else { "serving" }.to_owned(),
+        reason: refusal,
+        warnings: warnings(engine, confirmed),
+        pool: engine.disks.pool.to_string(),
+        epoch: applied.as_ref().map_or(0, |applied| applied.epoch.0),
+        lsn: state.map_or_else(|| applied.as_ref().map_or(0, |applied| applied.lsn.0), |state| state.lsn.load(Ordering::Acquire)),
+        k: engine.disks.k,
+        m: engine.disks.m,
+        disks: engine.disks.slots().iter().map(|slot| slot.status()).collect(),
+        physical: physical_bytes(engine).unwrap_or_default(),
+        logical_bytes: counters.logical_bytes,
+        versions: counters.versions,
+        buckets: counters.buckets,
+        recovery_kit_confirmed: confirmed,
+    }
+}
+
+fn warnings(engine: &Engine, confirmed: bool) -> Vec<String> {
+    let mut warnings = engine.warnings.lock().clone();
+    let absent = engine.disks.slots().iter().filter(|slot| slot.state() != DiskState::Serving).count();
+    if absent > 0 {
+        let left = usize::from(engine.disks.m).saturating_sub(absent);
+        warnings.push(format!("{absent} disks do not serve; {left} more may fail before data is lost"));
+    }
+    if !confirmed {
+        warnings.push(
+            "the recovery kit is not confirmed: losing the system disk with the key file loses the vault; run `kovcheg key confirm`"
+                .to_owned(),
+        );
+    }
+    warnings
 }

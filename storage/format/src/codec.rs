@@ -1,7 +1,8 @@
 //! Total, bounded encoding and decoding over byte slices.
 //!
-//! [`Reader`] never panics and never allocates more than its input holds; [`Writer`] only appends. Both are
-//! little-endian. Lengths of variable fields are written as `u32` and checked against a limit named by the caller.
+//! [`Reader`] never panics and allocates no more than a small multiple of its input (`tests/malformed.rs` measures it);
+//! [`Writer`] only appends. Both are little-endian. Lengths of variable fields are written as `u32` and checked against
+//! a limit, by the reader and by the writer: bytes that no reader would take must never reach a disk.
 
 use crate::error::FormatError;
 
@@ -11,10 +12,21 @@ pub trait Encode {
     fn encode(&self, out: &mut Writer);
 
     /// The bytes of `self` alone.
+    ///
+    /// # Panics
+    /// When `self` breaks a limit of its layout, so that no reader would take the bytes. Values that clients have a say
+    /// in go through [`Encode::to_checked_bytes`] first.
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer::new();
         self.encode(&mut out);
         out.into_vec()
+    }
+
+    /// The bytes of `self` alone, or the limit that it breaks.
+    fn to_checked_bytes(&self) -> Result<Vec<u8>, FormatError> {
+        let mut out = Writer::new();
+        self.encode(&mut out);
+        out.into_checked()
     }
 }
 
@@ -32,17 +44,18 @@ pub trait Decode: Sized {
     }
 }
 
-/// An append-only byte buffer with typed writes.
+/// An append-only byte buffer with typed writes. It remembers the first limit that was broken.
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
+    refused: Option<FormatError>,
 }
 
 impl Writer {
     /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::new() }
+        Self::default()
     }
 
     /// Bytes written so far.
@@ -58,15 +71,34 @@ impl Writer {
     }
 
     /// The written bytes.
+    ///
+    /// # Panics
+    /// When a limit was broken.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
+        assert!(self.refused.is_none(), "bytes that no reader takes: {:?}", self.refused);
         self.bytes
+    }
+
+    /// The written bytes, or the first limit that was broken.
+    pub fn into_checked(self) -> Result<Vec<u8>, FormatError> {
+        match self.refused {
+            None => Ok(self.bytes),
+            Some(refused) => Err(refused),
+        }
     }
 
     /// A view of what was written.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Remembers a broken limit, unless one is remembered already.
+    pub fn check(&mut self, outcome: Result<(), FormatError>) {
+        if let (None, Err(refused)) = (&self.refused, outcome) {
+            self.refused = Some(refused);
+        }
     }
 
     /// Appends one byte.
@@ -94,25 +126,42 @@ impl Writer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Appends a `u32` length and the bytes. Callers hold lengths below 4 GiB by their own limits.
+    /// Appends a `u32` length and the bytes.
     pub fn var(&mut self, bytes: &[u8]) {
-        self.count(bytes.len());
+        self.var_within(u32::MAX, bytes, "bytes");
+    }
+
+    /// Appends a `u32` length of at most `limit` and the bytes.
+    pub fn var_within(&mut self, limit: u32, bytes: &[u8], what: &'static str) {
+        self.count_within(limit, bytes.len(), what);
         self.raw(bytes);
     }
 
-    /// Appends a `u32` length and the UTF-8 bytes.
+    /// Appends a `u32` length of at most [`TEXT_LIMIT`] and the UTF-8 bytes.
     pub fn text(&mut self, text: &str) {
-        self.var(text.as_bytes());
+        self.var_within(TEXT_LIMIT, text.as_bytes(), "text");
     }
 
-    /// Appends a count of items as `u32`.
-    ///
-    /// # Panics
-    /// When a caller hands over 4 GiB or more: every caller's own limit lies far below, so only a bug can.
+    /// Appends a length or count as `u32`.
     pub fn count(&mut self, count: usize) {
-        let count = u32::try_from(count);
-        assert!(count.is_ok(), "a variable field of 4 GiB or more");
-        self.u32(count.unwrap_or(0));
+        self.count_within(u32::MAX, count, "count");
+    }
+
+    /// Appends a length or count of at most `limit` as `u32`.
+    pub fn count_within(&mut self, limit: u32, count: usize, what: &'static str) {
+        let found = count as u64;
+        if found > limit.into() {
+            self.check(Err(FormatError::OverLimit { what, found, limit: limit.into() }));
+        }
+        self.u32(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// Appends a `u32` length of at most `limit` and what `body` writes.
+    pub fn nested(&mut self, limit: u32, what: &'static str, body: impl FnOnce(&mut Self)) {
+        let mut inner = Self::new();
+        body(&mut inner);
+        self.var_within(limit, &inner.bytes, what);
+        self.check(inner.refused.map_or(Ok(()), Err));
     }
 
     /// Appends `0` or `1` and, after `1`, the value.
@@ -126,9 +175,14 @@ impl Writer {
         }
     }
 
-    /// Appends a count and every item.
+    /// Appends a count of at most [`LIST_LIMIT`] and every item.
     pub fn list<T: Encode>(&mut self, items: &[T]) {
-        self.count(items.len());
+        self.list_within(LIST_LIMIT, items, "list");
+    }
+
+    /// Appends a count of at most `limit` and every item.
+    pub fn list_within<T: Encode>(&mut self, limit: u32, items: &[T], what: &'static str) {
+        self.count_within(limit, items.len(), what);
         for item in items {
             item.encode(self);
         }
@@ -212,7 +266,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes a list of at most `limit` items. Each item takes at least one byte, so memory is bounded by the input.
+    /// Takes a list of at most `limit` items. Each item takes at least one byte, so memory is bounded by the input; nothing
+    /// is reserved on the word of the count.
     pub fn list<T: Decode>(&mut self, limit: u32, what: &'static str) -> Result<Vec<T>, FormatError> {
         let count = self.limited(limit, what)?;
         if count > self.rest.len() {
@@ -323,7 +378,7 @@ pub struct Blob(pub Vec<u8>);
 
 impl Encode for Blob {
     fn encode(&self, out: &mut Writer) {
-        out.var(&self.0);
+        out.var_within(BYTES_LIMIT, &self.0, "bytes");
     }
 }
 
@@ -367,62 +422,4 @@ impl<const N: usize> Decode for [u8; N] {
     fn decode(input: &mut Reader<'_>) -> Result<Self, FormatError> {
         input.array("array")
     }
-}
-
-/// Declares a struct whose bytes are its fields in order, each by its own codec.
-#[macro_export]
-macro_rules! layout {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $ty:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $ty,)* }
-
-        impl $crate::codec::Encode for $name {
-            fn encode(&self, out: &mut $crate::codec::Writer) {
-                $($crate::codec::Encode::encode(&self.$field, out);)*
-            }
-        }
-
-        impl $crate::codec::Decode for $name {
-            fn decode(input: &mut $crate::codec::Reader<'_>) -> Result<Self, $crate::error::FormatError> {
-                Ok(Self { $($field: <$ty as $crate::codec::Decode>::decode(input)?,)* })
-            }
-        }
-    };
-}
-
-/// Declares an enum of unit variants stored as one integer; unknown values are refused.
-#[macro_export]
-macro_rules! code {
-    ($(#[$doc:meta])* pub enum $name:ident: $int:ty { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
-
-        impl $name {
-            /// Every value, in the order of the codes.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The integer that stands for this value on disk.
-            #[must_use]
-            pub fn code(self) -> $int {
-                match self { $(Self::$variant => $value,)* }
-            }
-        }
-
-        impl $crate::codec::Encode for $name {
-            fn encode(&self, out: &mut $crate::codec::Writer) {
-                $crate::codec::Encode::encode(&self.code(), out);
-            }
-        }
-
-        impl $crate::codec::Decode for $name {
-            fn decode(input: &mut $crate::codec::Reader<'_>) -> Result<Self, $crate::error::FormatError> {
-                match <$int as $crate::codec::Decode>::decode(input)? {
-                    $($value => Ok(Self::$variant),)*
-                    _ => Err($crate::error::FormatError::Invalid { what: stringify!($name) }),
-                }
-            }
-        }
-    };
 }

@@ -17,7 +17,7 @@
 //!      …  16  AEAD tag
 //! ```
 
-use crate::checksum::crc64;
+use crate::checksum::crc64_of;
 use crate::codec::{Reader, Writer};
 use crate::error::FormatError;
 use crate::id::{ChunkId, DomainId, KeyId};
@@ -111,10 +111,15 @@ impl EnvelopeHeader {
     }
 }
 
-/// Sets the CRC of a complete envelope.
+/// Sets the CRC of a complete envelope, whatever stood in its place.
+///
+/// # Panics
+/// When `envelope` is shorter than a header: a bug of the caller.
 pub fn finish(envelope: &mut [u8]) {
-    let crc = crc64(envelope);
-    if let Some(place) = envelope.get_mut(CRC_AT..CRC_AT + 8) {
+    let crc = computed_crc(envelope);
+    let place = envelope.get_mut(CRC_AT..HEADER_LEN);
+    assert!(place.is_some() && crc.is_some(), "an envelope shorter than its header");
+    if let (Some(place), Some(crc)) = (place, crc) {
         place.copy_from_slice(&crc.to_le_bytes());
     }
 }
@@ -122,16 +127,16 @@ pub fn finish(envelope: &mut [u8]) {
 /// Whether the CRC of an envelope holds. Needs no key; says nothing about authenticity.
 #[must_use]
 pub fn crc_is_sound(envelope: &[u8]) -> bool {
-    let (Some(before), Some(stored), Some(after)) =
-        (envelope.get(..CRC_AT), envelope.get(CRC_AT..CRC_AT + 8), envelope.get(CRC_AT + 8..))
-    else {
-        return false;
-    };
-    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
-    digest.update(before);
-    digest.update(&[0; 8]);
-    digest.update(after);
-    stored == digest.finalize().to_le_bytes()
+    match (envelope.get(CRC_AT..HEADER_LEN), computed_crc(envelope)) {
+        (Some(stored), Some(computed)) => stored == computed.to_le_bytes(),
+        _ => false,
+    }
+}
+
+/// CRC over the whole envelope with the CRC's own place taken as zero.
+fn computed_crc(envelope: &[u8]) -> Option<u64> {
+    let (before, after) = (envelope.get(..CRC_AT)?, envelope.get(HEADER_LEN..)?);
+    Some(crc64_of(&[before, &[0; HEADER_LEN - CRC_AT], after]))
 }
 
 /// Splits an envelope into header and ciphertext with tag. The CRC is left to [`crc_is_sound`]: opening checks the tag.
@@ -163,6 +168,9 @@ pub fn split(envelope: &[u8]) -> Result<(EnvelopeHeader, &[u8]), FormatError> {
     let body = input.raw(input.remaining(), "ciphertext")?;
     if body.len() < TAG_LEN {
         return Err(FormatError::Truncated { what: "ciphertext", missing: TAG_LEN - body.len() });
+    }
+    if codec == Codec::Raw && body.len() - TAG_LEN != plain_len as usize {
+        return Err(FormatError::Invalid { what: "ciphertext length" });
     }
     Ok((EnvelopeHeader { codec, domain, key, plain_len, nonce, base }, body))
 }

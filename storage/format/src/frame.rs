@@ -8,11 +8,14 @@
 
 use crate::codec::{Decode, Encode, Reader, Writer};
 use crate::error::FormatError;
-use crate::id::{Epoch, Lsn, PoolId};
+use crate::id::{Epoch, Lsn, PoolId, StripeHash};
 use crate::record::Record;
+use crate::units::TimestampMs;
 
 /// Bytes that sealing adds to a frame: nonce before, tag after.
 pub const SEAL_OVERHEAD: usize = 24 + 16;
+/// Bytes of the associated data.
+pub const AAD_LEN: usize = 16 + 8 + 8 + 32 + 8;
 /// Most records in one frame.
 pub const RECORDS_MAX: u32 = 1 << 20;
 /// Longest body of one record.
@@ -25,26 +28,35 @@ pub struct Frame {
     pub records: Vec<Record>,
 }
 
-/// Associated data that bind a sealed frame to its pool and place in the journal.
+/// Associated data that bind a sealed frame to its pool, its place in the journal, the stripe before it and the
+/// retention clock of its header. The header itself has no more than a keyless CRC, so without this whoever holds a
+/// disk could turn the retention clock forward (L-2) or put a stripe behind another history.
 #[must_use]
-pub fn associated_data(pool: PoolId, epoch: Epoch, lsn: Lsn) -> [u8; 32] {
+pub fn associated_data(
+    pool: PoolId,
+    epoch: Epoch,
+    lsn: Lsn,
+    previous: StripeHash,
+    retention_clock: TimestampMs,
+) -> [u8; AAD_LEN] {
     let mut out = Writer::new();
     out.raw(&pool.0);
     out.u64(epoch.0);
     out.u64(lsn.0);
-    let mut aad = [0; 32];
+    out.raw(&previous.0);
+    out.u64(retention_clock);
+    let mut aad = [0; AAD_LEN];
     aad.copy_from_slice(out.as_slice());
     aad
 }
 
 impl Encode for Frame {
     fn encode(&self, out: &mut Writer) {
-        out.count(self.records.len());
+        out.count_within(RECORDS_MAX, self.records.len(), "frame record count");
         for record in &self.records {
-            let body = record.body();
             out.u16(record.tag());
             out.u16(record.version());
-            out.var(&body);
+            out.nested(RECORD_LEN_MAX, "record body", |body| record.encode_body(body));
         }
     }
 }

@@ -7,12 +7,16 @@
 //! Rules that hold in every file of this crate:
 //! - integers are little-endian (index keys alone are big-endian, so that they sort), widths explicit, reserved bytes
 //!   zero when written and checked when read;
-//! - decoding treats its input as hostile: it never panics, never allocates more than the input is long, and checks
-//!   magic, version, length and checksum before it uses a field;
+//! - decoding treats its input as hostile: it never panics, allocates no more than a small multiple of the input, and
+//!   checks magic, checksum, version and lengths before it uses a field; sums of what it returns cannot overflow;
+//! - encoding refuses what decoding would refuse, so that nothing unreadable is ever written;
 //! - a published layout is frozen: a change is a new `mod vN` with one pure `migrate`.
 
+pub mod checkpoint;
 pub mod checksum;
 pub mod codec;
+pub mod declare;
+pub mod directory;
 pub mod envelope;
 pub mod error;
 pub mod frame;

@@ -7,10 +7,11 @@
 
 use crate::checksum::crc64_combine;
 use crate::codec::{Decode, Encode, Reader, Writer};
+use crate::envelope::PLAIN_LEN_MAX;
 use crate::error::FormatError;
 use crate::id::ChunkId;
 use crate::layout;
-use crate::version::NODE_VERSION;
+use crate::version::{NODE_VERSION, check_version};
 
 /// Most entries of a list that stands in its record.
 pub const INLINE_ENTRIES_MAX: usize = 16;
@@ -18,7 +19,7 @@ pub const INLINE_ENTRIES_MAX: usize = 16;
 pub const NODE_ITEMS_MAX: usize = 1024;
 /// Fewest items before a content-defined boundary may end a node.
 pub const NODE_ITEMS_MIN: usize = 64;
-/// A node ends after an item whose id has this many zero low bits: on average every 256 items.
+/// A node ends after an item whose id has this many zero low bits in its first byte: on average every 256 items.
 pub const NODE_BOUNDARY_BITS: u32 = 8;
 /// Deepest tree a reader follows.
 pub const LEVEL_MAX: u8 = 16;
@@ -35,6 +36,7 @@ layout! {
         /// CRC64-NVME of the range's plaintext.
         pub crc: u64,
     }
+    check check_entry
 }
 
 layout! {
@@ -49,6 +51,22 @@ layout! {
         /// CRC64-NVME of those bytes.
         pub crc: u64,
     }
+    check check_child
+}
+
+fn check_entry(entry: &Entry) -> Result<(), FormatError> {
+    let end = entry.offset.checked_add(entry.len).filter(|end| *end <= PLAIN_LEN_MAX);
+    if entry.len == 0 || end.is_none() {
+        return Err(FormatError::Invalid { what: "manifest entry range" });
+    }
+    Ok(())
+}
+
+fn check_child(child: &Child) -> Result<(), FormatError> {
+    if child.level > LEVEL_MAX {
+        return Err(FormatError::Invalid { what: "manifest level" });
+    }
+    Ok(())
 }
 
 /// One node of a tree.
@@ -146,6 +164,16 @@ impl Node {
         self.len() == 0
     }
 
+    /// Refuses levels that do not fall and lengths that do not add up: a reader may descend and sum without looking.
+    fn check(&self) -> Result<(), FormatError> {
+        let Self::Inner { level, children } = self else { return Ok(()) };
+        if *level == 0 || *level > LEVEL_MAX || children.iter().any(|child| child.level >= *level) {
+            return Err(FormatError::Invalid { what: "manifest level" });
+        }
+        let len = children.iter().try_fold(0_u64, |sum, child| sum.checked_add(child.len));
+        if len.is_none() { Err(FormatError::Invalid { what: "manifest length" }) } else { Ok(()) }
+    }
+
     /// CRC64-NVME of the bytes below the node.
     #[must_use]
     pub fn crc(&self) -> u64 {
@@ -169,12 +197,13 @@ impl Node {
 
 impl Encode for Node {
     fn encode(&self, out: &mut Writer) {
+        out.check(self.check());
         out.u16(NODE_VERSION);
         out.u8(self.level());
         out.u8(0);
         match self {
-            Self::Leaf(entries) => out.list(entries),
-            Self::Inner { children, .. } => out.list(children),
+            Self::Leaf(entries) => out.list_within(limit(NODE_ITEMS_MAX), entries, "manifest entries"),
+            Self::Inner { children, .. } => out.list_within(limit(NODE_ITEMS_MAX), children, "manifest children"),
         }
     }
 }
@@ -182,21 +211,21 @@ impl Encode for Node {
 impl Decode for Node {
     fn decode(input: &mut Reader<'_>) -> Result<Self, FormatError> {
         let version = input.u16("manifest node version")?;
-        if version != NODE_VERSION {
-            return Err(FormatError::TooNew { what: "manifest node", found: version, known: NODE_VERSION });
-        }
+        check_version("manifest node", version, NODE_VERSION)?;
         let level = input.u8("manifest level")?;
         input.zeros(1, "manifest node padding")?;
-        let limit = u32::try_from(NODE_ITEMS_MAX).unwrap_or(u32::MAX);
-        if level == 0 {
-            return Ok(Self::Leaf(input.list(limit, "manifest entries")?));
-        }
-        let children: Vec<Child> = input.list(limit, "manifest children")?;
-        if level > LEVEL_MAX || children.iter().any(|child| child.level >= level) {
-            return Err(FormatError::Invalid { what: "manifest level" });
-        }
-        Ok(Self::Inner { level, children })
+        let node = if level == 0 {
+            Self::Leaf(input.list(limit(NODE_ITEMS_MAX), "manifest entries")?)
+        } else {
+            Self::Inner { level, children: input.list(limit(NODE_ITEMS_MAX), "manifest children")? }
+        };
+        node.check()?;
+        Ok(node)
     }
+}
+
+fn limit(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
 }
 
 impl Encode for Root {
@@ -204,7 +233,7 @@ impl Encode for Root {
         match self {
             Self::Inline(entries) => {
                 out.u8(0);
-                out.list(entries);
+                out.list_within(limit(INLINE_ENTRIES_MAX), entries, "inline manifest");
             }
             Self::Tree(child) => {
                 out.u8(1);
@@ -217,10 +246,7 @@ impl Encode for Root {
 impl Decode for Root {
     fn decode(input: &mut Reader<'_>) -> Result<Self, FormatError> {
         match input.u8("manifest root kind")? {
-            0 => {
-                let limit = u32::try_from(INLINE_ENTRIES_MAX).unwrap_or(u32::MAX);
-                Ok(Self::Inline(input.list(limit, "inline manifest")?))
-            }
+            0 => Ok(Self::Inline(input.list(limit(INLINE_ENTRIES_MAX), "inline manifest")?)),
             1 => Ok(Self::Tree(Child::decode(input)?)),
             _ => Err(FormatError::Invalid { what: "manifest root kind" }),
         }

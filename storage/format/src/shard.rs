@@ -4,12 +4,12 @@
 //! are added; all k+m lie at the same offset of the segment's file on their disks. Everything needed to put a stripe
 //! together again is in each of its headers, and can be read and checked without any key.
 
-use crate::checksum::{crc64, shard_block_crc};
-use crate::codec::{Reader, Writer};
+use crate::checksum::{crc64_of, shard_block_crc};
+use crate::codec::{Decode, Encode, Reader, Writer};
 use crate::error::FormatError;
 use crate::id::{Epoch, Lsn, PoolId, SegmentId, StripeHash};
 use crate::units::{BLOCK_LEN, TimestampMs};
-use crate::version::{MAGIC_SHARD, SHARD_VERSION};
+use crate::version::{MAGIC_SHARD, SHARD_VERSION, check_version};
 
 /// Bytes of the fixed header.
 pub const HEADER_LEN: usize = 256;
@@ -17,6 +17,10 @@ pub const HEADER_LEN: usize = 256;
 pub const CRC_BLOCK_LEN: usize = 65_536;
 /// Longest data of one shard. Bounds what a reader allocates on the word of a header.
 pub const SHARD_LEN_MAX: u32 = 16 << 20;
+/// The data of a shard is a multiple of this, so that vector code never meets a ragged end.
+pub const SHARD_LEN_UNIT: u32 = 64;
+/// Longest file of shards: 1 TiB, far above any segment; sums of offset and length stay far below 2^64.
+pub const FILE_LEN_MAX: u64 = 1 << 40;
 /// Most data and parity shards together.
 pub const WIDTH_MAX: u8 = 32;
 
@@ -31,6 +35,11 @@ crate::code! {
         Checkpoint = 3,
     }
 }
+
+/// Offset of the shard length in the header, in every version.
+const SHARD_LEN_AT: usize = 136;
+/// Bytes of the header in use; reserve follows up to the CRC.
+const FIELDS_LEN: usize = 160;
 
 /// Reed-Solomon over GF(2^8), systematic, Vandermonde-derived matrix of the `reed-solomon-erasure` crate.
 pub const CODEC_RS_GF8: u8 = 1;
@@ -86,18 +95,19 @@ pub fn stripe_hash(epoch: Epoch, lsn: Lsn, previous: StripeHash, payload: &[u8])
     StripeHash(*hasher.finalize().as_bytes())
 }
 
-/// Length of the data of each of `k` shards that hold `payload_len` bytes: rounded up to 64 bytes, so that vector code
-/// never meets a ragged end.
+/// Length of the data of each of `k` shards that hold `payload_len` bytes: rounded up to [`SHARD_LEN_UNIT`]. A result
+/// above [`SHARD_LEN_MAX`] means that the payload needs several stripes.
 #[must_use]
 pub fn shard_len_for(payload_len: u64, k: u8) -> u64 {
-    payload_len.div_ceil(u64::from(k.max(1))).next_multiple_of(64).max(64)
+    let unit = u64::from(SHARD_LEN_UNIT);
+    payload_len.div_ceil(u64::from(k.max(1))).max(1).checked_next_multiple_of(unit).unwrap_or(u64::MAX)
 }
 
 impl ShardHeader {
     /// Entries of the CRC table.
     #[must_use]
     pub fn crc_count(&self) -> usize {
-        (self.shard_len as usize).div_ceil(CRC_BLOCK_LEN)
+        crc_count(self.shard_len)
     }
 
     /// Offset of the shard's data from its header: after header and CRC table, rounded up to 64.
@@ -113,43 +123,38 @@ impl ShardHeader {
     }
 
     /// Writes header, CRC table and padding around the data that already lies at [`ShardHeader::data_offset`] of
-    /// `shard`, which must be [`ShardHeader::disk_len`] bytes long with zeros after the data.
+    /// `shard`, which must be at least [`ShardHeader::disk_len`] bytes long. What lies behind the data becomes zero.
     ///
     /// # Panics
-    /// When `shard` is shorter than that: a bug of the caller.
+    /// When `shard` is shorter than that, or when the header is one that no reader takes: a bug of the caller.
     pub fn seal_into(&self, shard: &mut [u8]) {
         assert!(shard.len() as u64 >= self.disk_len(), "shard buffer shorter than its disk length");
-        let start = self.data_offset();
-        let end = start + self.shard_len as usize;
-        let mut table = Writer::new();
-        for (block, bytes) in shard.get(start..end).unwrap_or(&[]).chunks(CRC_BLOCK_LEN).enumerate() {
-            let block = u32::try_from(block).unwrap_or(u32::MAX);
-            table.u64(shard_block_crc(self.segment, self.offset, self.index, block, bytes));
-        }
-        let mut head = self.encode_fields();
-        head.raw(&[0; 8]);
-        let table = table.into_vec();
-        let mut covered = head.into_vec();
-        covered.truncate(HEADER_LEN - 8);
-        covered.extend_from_slice(&table);
-        let crc = crc64(&covered);
-        if let Some((fields, rest)) = covered.split_at_checked(HEADER_LEN - 8) {
-            let mut place = shard.iter_mut();
-            for (to, from) in place.by_ref().zip(fields.iter().chain(&crc.to_le_bytes()).chain(rest)) {
-                *to = *from;
-            }
-        }
-        let used = HEADER_LEN + table.len();
-        if let Some(gap) = shard.get_mut(used..start) {
-            gap.fill(0);
-        }
-        if let Some(tail) = shard.get_mut(end..) {
-            tail.fill(0);
-        }
+        let (front, behind) = shard.split_at_mut(self.data_offset());
+        let (data, padding) = behind.split_at_mut(self.shard_len as usize);
+        let sealed = self.front(data);
+        let (used, gap) = front.split_at_mut(sealed.len());
+        used.copy_from_slice(&sealed);
+        gap.fill(0);
+        padding.fill(0);
     }
 
+    /// Header and CRC table over `data`.
+    fn front(&self, data: &[u8]) -> Vec<u8> {
+        let mut table = Writer::new();
+        for (block, bytes) in (0_u32..).zip(data.chunks(CRC_BLOCK_LEN)) {
+            table.u64(shard_block_crc(self.segment, self.offset, self.index, block, bytes));
+        }
+        let mut out = self.encode_fields();
+        let crc = crc64_of(&[out.as_slice(), table.as_slice()]);
+        out.u64(crc);
+        out.raw(table.as_slice());
+        out.into_vec()
+    }
+
+    /// All of the header but its CRC.
     fn encode_fields(&self) -> Writer {
         let mut out = Writer::new();
+        out.check(check_shape(self));
         out.raw(&MAGIC_SHARD);
         out.u16(SHARD_VERSION);
         out.u8(self.kind.code());
@@ -161,7 +166,7 @@ impl ShardHeader {
         out.raw(&self.pool.0);
         out.u64(self.segment.0);
         out.u64(self.offset);
-        out.u64(self.epoch.0);
+        self.epoch.encode(&mut out);
         out.u64(self.lsn.0);
         out.raw(&self.previous.0);
         out.raw(&self.hash.0);
@@ -170,16 +175,20 @@ impl ShardHeader {
         out.u32(self.inner_len);
         out.u64(self.retention_clock);
         out.u64(self.written_at);
-        let used = out.len();
-        out.zeros(HEADER_LEN - 8 - used);
+        out.zeros(HEADER_LEN - 8 - FIELDS_LEN);
         out
     }
+}
+
+/// Entries of the CRC table of a shard whose data is `shard_len` long.
+fn crc_count(shard_len: u32) -> usize {
+    (shard_len as usize).div_ceil(CRC_BLOCK_LEN)
 }
 
 /// Offset of the data of a shard whose data is `shard_len` long.
 #[must_use]
 pub fn data_offset(shard_len: u32) -> usize {
-    (HEADER_LEN + 8 * (shard_len as usize).div_ceil(CRC_BLOCK_LEN)).next_multiple_of(64)
+    (HEADER_LEN + 8 * crc_count(shard_len)).next_multiple_of(64)
 }
 
 /// Bytes on disk of a shard whose data is `shard_len` long.
@@ -198,20 +207,28 @@ pub struct ShardFront {
 }
 
 impl ShardFront {
-    /// Decodes and checks header and CRC table from the first bytes of a shard. `bytes` may be longer.
+    /// Decodes and checks header and CRC table from the first bytes of a shard. `bytes` may be longer; one block of
+    /// [`BLOCK_LEN`] is always enough.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let header = decode_fields(&mut Reader::new(bytes))?;
         let mut input = Reader::new(bytes);
         let fields = input.raw(HEADER_LEN - 8, "shard header")?;
+        if !fields.starts_with(&MAGIC_SHARD) {
+            return Err(FormatError::BadMagic { what: "shard" });
+        }
+        // The places of shard length and checksum are the same in all versions, so that the checksum is judged before
+        // the version: a rotten version is damage, not a newer release.
+        let mut at_len = Reader::new(fields);
+        at_len.raw(SHARD_LEN_AT, "shard header")?;
+        let shard_len = at_len.u32("shard length")?;
+        check_shard_len(shard_len)?;
         let stored = input.u64("shard header checksum")?;
-        let table = input.raw(8 * header.crc_count(), "shard CRC table")?;
-        let mut covered = fields.to_vec();
-        covered.extend_from_slice(table);
-        if crc64(&covered) != stored {
+        let table = input.raw(8 * crc_count(shard_len), "shard CRC table")?;
+        if crc64_of(&[fields, table]) != stored {
             return Err(FormatError::Checksum { what: "shard header" });
         }
+        let header = decode_fields(&mut Reader::new(fields))?;
         let mut entries = Reader::new(table);
-        let mut crcs = Vec::new();
+        let mut crcs = Vec::with_capacity(header.crc_count());
         while entries.remaining() > 0 {
             crcs.push(entries.u64("shard CRC")?);
         }
@@ -223,9 +240,9 @@ impl ShardFront {
     pub fn block_is_sound(&self, block: usize, bytes: &[u8]) -> bool {
         let place = u32::try_from(block).unwrap_or(u32::MAX);
         let head = &self.header;
-        self.crcs.get(block).is_some_and(|stored| {
-            *stored == shard_block_crc(head.segment, head.offset, head.index, place, bytes)
-        })
+        self.crcs
+            .get(block)
+            .is_some_and(|stored| *stored == shard_block_crc(head.segment, head.offset, head.index, place, bytes))
     }
 
     /// Checks all data of the shard. `data` must be exactly `shard_len` long.
@@ -237,14 +254,9 @@ impl ShardFront {
 }
 
 fn decode_fields(input: &mut Reader<'_>) -> Result<ShardHeader, FormatError> {
-    if input.array::<8>("shard magic")? != MAGIC_SHARD {
-        return Err(FormatError::BadMagic { what: "shard" });
-    }
-    let version = input.u16("shard version")?;
-    if version != SHARD_VERSION {
-        return Err(FormatError::TooNew { what: "shard", found: version, known: SHARD_VERSION });
-    }
-    let kind = crate::codec::Decode::decode(input)?;
+    input.raw(MAGIC_SHARD.len(), "shard magic")?;
+    check_version("shard", input.u16("shard version")?, SHARD_VERSION)?;
+    let kind = StripeKind::decode(input)?;
     let (k, m, index) = (input.u8("k")?, input.u8("m")?, input.u8("shard index")?);
     let codec = input.u8("erasure codec")?;
     input.zeros(1, "shard header padding")?;
@@ -254,45 +266,71 @@ fn decode_fields(input: &mut Reader<'_>) -> Result<ShardHeader, FormatError> {
         m,
         index,
         codec,
-        pool: PoolId(input.array("pool")?),
-        segment: SegmentId(input.u64("segment")?),
+        pool: PoolId::decode(input)?,
+        segment: SegmentId::decode(input)?,
         offset: input.u64("stripe offset")?,
-        epoch: Epoch(input.u64("epoch")?),
-        lsn: Lsn(input.u64("lsn")?),
-        previous: StripeHash(input.array("previous hash")?),
-        hash: StripeHash(input.array("stripe hash")?),
+        epoch: Epoch::decode(input)?,
+        lsn: Lsn::decode(input)?,
+        previous: StripeHash::decode(input)?,
+        hash: StripeHash::decode(input)?,
         payload_len: input.u64("payload length")?,
         shard_len: input.u32("shard length")?,
         inner_len: input.u32("inner length")?,
         retention_clock: input.u64("retention clock")?,
         written_at: input.u64("written at")?,
     };
-    input.zeros(HEADER_LEN - 8 - 160, "shard header reserve")?;
+    input.zeros(HEADER_LEN - 8 - FIELDS_LEN, "shard header reserve")?;
     check_shape(&header)?;
     Ok(header)
 }
 
 fn check_shape(header: &ShardHeader) -> Result<(), FormatError> {
-    let width = header.k.checked_add(header.m).filter(|width| *width <= WIDTH_MAX);
-    let Some(width) = width else { return Err(FormatError::Invalid { what: "shard count" }) };
-    if header.k == 0 || header.index >= width {
+    let width = check_width(header.k, header.m)?;
+    if header.index >= width {
         return Err(FormatError::Invalid { what: "shard index" });
     }
-    if header.codec != CODEC_RS_GF8 {
-        return Err(FormatError::Invalid { what: "erasure codec" });
-    }
-    if header.shard_len > SHARD_LEN_MAX || header.shard_len == 0 {
-        return Err(FormatError::OverLimit {
-            what: "shard length",
-            found: header.shard_len.into(),
-            limit: SHARD_LEN_MAX.into(),
-        });
-    }
+    check_codec(header.codec)?;
+    check_shard_len(header.shard_len)?;
     let room = u64::from(header.shard_len) * u64::from(header.k);
     if header.payload_len > room || u64::from(header.inner_len) > header.payload_len {
         return Err(FormatError::Invalid { what: "payload length" });
     }
-    if header.offset % BLOCK_LEN != 0 {
+    check_offset(header.offset)?;
+    let placed = match header.kind {
+        StripeKind::Journal => header.lsn.0 != 0 && header.lsn <= Lsn::MAX,
+        StripeKind::Data | StripeKind::Checkpoint => header.lsn.0 == 0 && header.previous == StripeHash::ZERO,
+    };
+    if placed { Ok(()) } else { Err(FormatError::Invalid { what: "stripe position" }) }
+}
+
+/// The number of shards, at least one of data and at most [`WIDTH_MAX`] in all.
+pub(crate) fn check_width(k: u8, m: u8) -> Result<u8, FormatError> {
+    match k.checked_add(m).filter(|width| *width <= WIDTH_MAX) {
+        Some(width) if k > 0 => Ok(width),
+        _ => Err(FormatError::Invalid { what: "shard count" }),
+    }
+}
+
+/// Refuses erasure codes that this release does not know.
+pub(crate) fn check_codec(codec: u8) -> Result<(), FormatError> {
+    if codec == CODEC_RS_GF8 { Ok(()) } else { Err(FormatError::Invalid { what: "erasure codec" }) }
+}
+
+/// Refuses lengths that [`shard_len_for`] never returns or that a reader must not allocate.
+pub(crate) fn check_shard_len(len: u32) -> Result<(), FormatError> {
+    if len > SHARD_LEN_MAX {
+        let (found, limit) = (len.into(), SHARD_LEN_MAX.into());
+        return Err(FormatError::OverLimit { what: "shard length", found, limit });
+    }
+    if len == 0 || !len.is_multiple_of(SHARD_LEN_UNIT) {
+        return Err(FormatError::Invalid { what: "shard length" });
+    }
+    Ok(())
+}
+
+/// Refuses offsets that are not aligned or so large that adding a shard to them could overflow.
+pub(crate) fn check_offset(offset: u64) -> Result<(), FormatError> {
+    if offset > FILE_LEN_MAX || !offset.is_multiple_of(BLOCK_LEN) {
         return Err(FormatError::Invalid { what: "stripe offset" });
     }
     Ok(())

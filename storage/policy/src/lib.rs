@@ -1,1 +1,17 @@
-//! kovcheg-policy
+//! What the vault may do: facts in, verdict with reasons out.
+//!
+//! This crate is pure: no I/O, no clock, no randomness; time and seeds are arguments. It decides and enforces nothing: for
+//! removal that is `storage/src/object/guard.rs` alone (DESIGN §5). `docs/policy.md` has the normative tables, the files
+//! in `tests/tables` are the same tables as the tests run them.
+//!
+//! - [`facts`]: what a decision looks at;
+//! - [`verdict`]: allow or deny, with reasons; the strictest rule wins;
+//! - [`object_lock`]: whether a version may be removed;
+//! - [`placement`]: which disks a new segment goes to.
+
+pub mod facts;
+pub mod object_lock;
+pub mod placement;
+pub mod verdict;
+
+pub use verdict::{Reason, Verdict};

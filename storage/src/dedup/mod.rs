@@ -1,1 +1,3 @@
-//! (being built)
+//! Deduplication: has the vault this chunk already, in a copy that counts (R17)?
+
+pub mod lookup;

@@ -11,6 +11,7 @@ pub mod io_uring;
 pub mod open;
 pub mod plain;
 mod progress;
+pub mod set;
 pub mod superblock;
 
 use std::sync::Arc;

@@ -1,9 +1,11 @@
-//! Columns of the index and what stands in them. Keys are built by `kovcheg_format::key`.
+//! Columns of the index and what stands in them. Keys are built by `kovcheg_format::key`; values are encoded records or
+//! the row types of [`rows`](crate::index::rows).
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Column {
-    /// `applied` → [`Applied`](crate::journal::apply::Applied), `digest` → additive set digest, counters.
+    /// `applied` → [`Applied`](crate::journal::apply::Applied), `digest` → additive set digest, `counters` →
+    /// [`Counters`](crate::index::rows::Counters), `epoch` → `EpochStarted`. Left out of the digest.
     Meta,
     /// Bucket id → `BucketCreated`.
     Bucket,
@@ -15,13 +17,14 @@ pub enum Column {
     Current,
     /// Bucket, key, upload → `UploadCreated`.
     Upload,
-    /// Upload, part number → `PartPut`.
+    /// Upload, part number → `PartPut`. Number 0, which no part has, → the key of the upload's row in
+    /// [`Column::Upload`], so that a part finds its upload and parts of ended uploads are known as such.
     Part,
     /// Chunk or node id → `ChunkRow`.
     Chunk,
     /// Segment id → `SegmentRow`.
     Segment,
-    /// Segment id, offset → length of the stripe on disk (big-endian u64) and its hash.
+    /// Segment id, offset → [`StripeRow`](crate::index::rows::StripeRow). Journal stripes have none.
     Stripe,
     /// Access key → `CredentialSet`.
     Credential,

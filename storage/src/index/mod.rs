@@ -8,6 +8,10 @@ pub mod digest;
 pub mod memory;
 #[cfg(feature = "rocks")]
 pub mod rocks;
+pub mod rows;
+
+#[cfg(test)]
+mod conformance;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -26,6 +30,36 @@ pub enum IndexError {
         op: &'static str,
         /// The database's words.
         reason: String,
+    },
+    /// The directory holds something else; nothing in it was touched.
+    #[error("{path} is not the index of a vault; name another directory, or empty this one")]
+    Foreign {
+        /// The directory.
+        path: String,
+    },
+    /// Another process has the index open.
+    #[error("the index in {path} is in use by another process; stop that one first")]
+    InUse {
+        /// The directory.
+        path: String,
+    },
+    /// The database does not open: it is damaged or of another release.
+    #[error(
+        "the index in {path} does not open: {reason}; delete that directory or run `kovcheg rebuild-index`"
+    )]
+    Unusable {
+        /// The directory.
+        path: String,
+        /// The database's words.
+        reason: String,
+    },
+    /// A record of the journal says what no writer writes; it was not applied.
+    #[error("journal record {record}: {reason}; run `kovcheg verify` and keep a copy of the disks")]
+    Record {
+        /// Kind of the record.
+        record: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// A row does not decode: the index is damaged.
     #[error("index row in {column}: {source}; stop the vault and run `kovcheg rebuild-index`")]
@@ -64,7 +98,13 @@ pub trait IndexRead: Send + Sync {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
     /// Visits rows with `from <= key` and, if given, `key < to`, in order of their bytes.
-    fn scan(&self, column: Column, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), IndexError>;
+    fn scan(
+        &self,
+        column: Column,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: Visit<'_>,
+    ) -> Result<(), IndexError>;
 }
 
 /// The derived view.
@@ -78,6 +118,11 @@ pub trait Index: IndexRead {
 
     /// Makes everything applied so far durable.
     fn flush(&self) -> Result<(), IndexError>;
+
+    /// Bytes the index takes on its file system, about; 0 when it is in memory only.
+    fn size_bytes(&self) -> u64 {
+        0
+    }
 
     /// Removes every row (before a rebuild). Durable on return.
     fn wipe(&self) -> Result<(), IndexError>;

@@ -1,3 +1,14 @@
 //! Buckets, versions and uploads: what clients see of the vault.
 
+pub mod bucket;
+pub mod denial;
+pub mod get;
+pub mod guard;
+pub mod list;
+pub mod manifest;
+pub mod multipart;
+pub mod names;
+pub mod put;
+pub mod sink;
 pub mod types;
+pub mod version;

@@ -1,1 +1,9 @@
-//! (being built)
+//! Segments: append-only files of stripes over k+m disks. Data segments hold sealed chunks; journal files and checkpoints are
+//! written with the same stripes.
+
+pub mod files;
+pub mod open;
+pub mod reader;
+pub mod repair;
+pub mod store;
+pub mod stripe;

@@ -1,1 +1,3 @@
-//! (being built)
+//! Threads that do the engine's work on behalf of async callers.
+
+pub mod pool;

@@ -4,6 +4,8 @@ pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
 
 /// First published layout.
 pub mod v1 {
+    use crate::envelope::PLAIN_LEN_MAX;
+    use crate::error::FormatError;
     use crate::id::{BucketId, DomainId, TenantId};
 
     crate::code! {
@@ -26,6 +28,15 @@ pub mod v1 {
             /// No chunk is longer.
             pub max: u32,
         }
+        check check_profile
+    }
+
+    fn check_profile(profile: &ChunkProfile) -> Result<(), FormatError> {
+        let rising = 0 < profile.min && profile.min <= profile.average && profile.average <= profile.max;
+        if !rising || profile.max > PLAIN_LEN_MAX {
+            return Err(FormatError::Invalid { what: "chunk profile" });
+        }
+        Ok(())
     }
 
     crate::layout! {

@@ -11,8 +11,10 @@ pub mod segment;
 pub mod upload;
 pub mod version;
 
-use crate::codec::{Decode, Encode};
+use crate::codec::{Decode, Encode, Writer};
 use crate::error::FormatError;
+use crate::frame::RECORD_LEN_MAX;
+use crate::version::check_version;
 
 macro_rules! records {
     ($($(#[$doc:meta])* $variant:ident($ty:ty) = $tag:literal @ $newest:literal,)*) => {
@@ -36,19 +38,16 @@ macro_rules! records {
                 match self { $(Self::$variant(_) => $newest,)* }
             }
 
-            /// The encoded body.
-            #[must_use]
-            pub fn body(&self) -> Vec<u8> {
-                match self { $(Self::$variant(record) => record.to_bytes(),)* }
+            /// Appends the body.
+            pub fn encode_body(&self, out: &mut Writer) {
+                match self { $(Self::$variant(record) => record.encode(out),)* }
             }
 
             /// Decodes a body by tag and version, migrating old versions to the newest.
             pub fn decode_body(tag: u16, version: u16, body: &[u8]) -> Result<Self, FormatError> {
                 match tag {
                     $($tag => {
-                        if version != $newest {
-                            return Err(FormatError::TooNew { what: stringify!($variant), found: version, known: $newest });
-                        }
+                        check_version(stringify!($variant), version, $newest)?;
                         <$ty>::from_bytes(body).map(Self::$variant)
                     })*
                     _ => Err(FormatError::Invalid { what: "record tag" }),
@@ -60,6 +59,27 @@ macro_rules! records {
             fn from(record: $ty) -> Self { Self::$variant(record) }
         })*
     };
+}
+
+impl Record {
+    /// The encoded body.
+    ///
+    /// # Panics
+    /// When [`Record::check`] refuses the record.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        self.encode_body(&mut out);
+        out.into_vec()
+    }
+
+    /// Whether every limit of the format holds, so that what the journal takes can be read again. Ask before a record
+    /// that a client has a say in is queued: once it shares a frame with others, refusing it would refuse them too.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let mut out = Writer::new();
+        out.nested(RECORD_LEN_MAX, "record body", |body| self.encode_body(body));
+        out.into_checked().map(drop)
+    }
 }
 
 records! {

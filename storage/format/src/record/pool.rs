@@ -1,10 +1,12 @@
 //! Records about the pool itself: epochs, members, disk states, checkpoints.
 
-pub use v1::{CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, MembersChanged, Member};
+pub use v1::{CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged};
 
 /// First published layout.
 pub mod v1 {
+    use crate::error::FormatError;
     use crate::id::{DiskId, Epoch, Lsn, SegmentId, StripeHash};
+    use crate::superblock::DISKS_MAX;
 
     crate::layout! {
         /// First record of every life of the process.
@@ -46,6 +48,17 @@ pub mod v1 {
             /// Every member.
             pub members: Vec<Member>,
         }
+        check check_members
+    }
+
+    fn check_members(changed: &MembersChanged) -> Result<(), FormatError> {
+        let mut disks: Vec<DiskId> = changed.members.iter().map(|member| member.disk).collect();
+        disks.sort_unstable();
+        disks.dedup();
+        if disks.len() != changed.members.len() || disks.len() > DISKS_MAX as usize {
+            return Err(FormatError::Invalid { what: "members" });
+        }
+        Ok(())
     }
 
     crate::code! {

@@ -1,13 +1,16 @@
 //! Records about segments, stripes, chunks and the edges of manifest nodes; rows of the index that follow from them.
 
 pub use v1::{
-    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow, StripeAdded,
+    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
+    StripeAdded,
 };
 
 /// First published layout.
 pub mod v1 {
+    use crate::error::FormatError;
     use crate::id::{ChunkId, DiskId, DomainId, SegmentId, StripeHash};
-    use crate::shard::StripeKind;
+    use crate::manifest::{LEVEL_MAX, NODE_ITEMS_MAX};
+    use crate::shard::{StripeKind, check_codec, check_offset, check_shard_len, check_width};
 
     /// The new copy of a chunk wins over the one the index names, because that one is damaged (R17).
     pub const CHUNK_FLAG_REPLACES: u8 = 1;
@@ -25,13 +28,14 @@ pub mod v1 {
             pub m: u8,
             /// Erasure code.
             pub codec: u8,
-            /// Disk of each shard, k+m of them.
+            /// Disk of each shard, k+m different ones; zero where unknown.
             pub disks: Vec<DiskId>,
             /// Tier, 0 until tiers exist.
             pub tier: u8,
             /// Jurisdiction all its disks are in, 0 when not stated.
             pub jurisdiction: u16,
         }
+        check check_opened
     }
 
     crate::layout! {
@@ -72,6 +76,7 @@ pub mod v1 {
             /// [`CHUNK_FLAG_REPLACES`].
             pub flags: u8,
         }
+        check check_place
     }
 
     crate::layout! {
@@ -90,6 +95,7 @@ pub mod v1 {
             /// Every chunk in it.
             pub chunks: Vec<ChunkPlace>,
         }
+        check check_added
     }
 
     crate::layout! {
@@ -116,6 +122,7 @@ pub mod v1 {
             /// Ids one edge below, in order, with repetitions.
             pub children: Vec<ChunkId>,
         }
+        check check_node
     }
 
     crate::layout! {
@@ -136,5 +143,53 @@ pub mod v1 {
             /// Domain.
             pub domain: DomainId,
         }
+        check check_row
+    }
+
+    fn check_opened(opened: &SegmentOpened) -> Result<(), FormatError> {
+        check_codec(opened.codec)?;
+        let width = check_width(opened.k, opened.m)?;
+        // Zero stands for a disk that nobody knows any more, when an index is rebuilt with disks missing.
+        let unknown = opened.disks.iter().filter(|disk| **disk == DiskId::ZERO).count();
+        let mut disks: Vec<DiskId> = opened.disks.iter().copied().filter(|disk| *disk != DiskId::ZERO).collect();
+        disks.sort_unstable();
+        disks.dedup();
+        if disks.len() + unknown != usize::from(width) || opened.disks.len() != usize::from(width) {
+            return Err(FormatError::Invalid { what: "disks of a segment" });
+        }
+        Ok(())
+    }
+
+    fn check_place(place: &ChunkPlace) -> Result<(), FormatError> {
+        if place.flags & !CHUNK_FLAG_REPLACES != 0 {
+            return Err(FormatError::Invalid { what: "chunk flags" });
+        }
+        check_envelope(place.offset, place.sealed_len)
+    }
+
+    fn check_row(row: &ChunkRow) -> Result<(), FormatError> {
+        check_offset(row.stripe)?;
+        check_envelope(row.offset, row.sealed_len)
+    }
+
+    /// The end of an envelope in its payload must be a number that readers can add up.
+    fn check_envelope(offset: u32, sealed_len: u32) -> Result<(), FormatError> {
+        match offset.checked_add(sealed_len) {
+            Some(_) => Ok(()),
+            None => Err(FormatError::Invalid { what: "chunk place" }),
+        }
+    }
+
+    fn check_added(added: &StripeAdded) -> Result<(), FormatError> {
+        check_offset(added.offset)?;
+        check_shard_len(added.shard_len)
+    }
+
+    fn check_node(node: &NodeAdded) -> Result<(), FormatError> {
+        let end = usize::try_from(node.first).ok().and_then(|first| first.checked_add(node.children.len()));
+        if node.level > LEVEL_MAX || end.is_none_or(|end| end > NODE_ITEMS_MAX) {
+            return Err(FormatError::Invalid { what: "edges of a node" });
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,16 @@
 //! Records about multipart uploads.
 
-pub use v1::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
+pub use v1::{PART_NUMBER_MAX, PartPut, UploadCreated, UploadEnded, UploadOutcome};
 
 /// First published layout.
 pub mod v1 {
+    use crate::error::FormatError;
     use crate::id::{BucketId, DomainId, UploadId};
     use crate::manifest::Root;
     use crate::record::version::v1::{Checksum, Pair};
+
+    /// Highest number of a part, as in S3.
+    pub const PART_NUMBER_MAX: u16 = 10_000;
 
     crate::layout! {
         /// A multipart upload is open. Also its row in the index.
@@ -56,6 +60,14 @@ pub mod v1 {
             /// CRC64-NVME of the content.
             pub crc: u64,
         }
+        check check_part
+    }
+
+    fn check_part(part: &PartPut) -> Result<(), FormatError> {
+        if part.number == 0 || part.number > PART_NUMBER_MAX {
+            return Err(FormatError::Invalid { what: "part number" });
+        }
+        Ok(())
     }
 
     crate::code! {

@@ -1,6 +1,8 @@
 //! Records about object versions.
 
-pub use v1::{Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved};
+pub use v1::{
+    Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved,
+};
 
 /// First published layout.
 pub mod v1 {

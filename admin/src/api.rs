@@ -1,0 +1,126 @@
+//! `/v0` on the private socket: status, disks, verification, the recovery kit.
+//!
+//! Whoever can open the socket may do all of it ([`crate::socket`] sees to who can). A verification streams lines of JSON;
+//! a client that goes away stops it. At most one runs at a time, since it reads the whole vault.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::body::{Bytes, Frame};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::error::ApiError;
+use crate::ports::VaultControl;
+use crate::types::{ConfirmKit, Disk, Progress, Status, VerifyLine, VerifyQuery};
+
+/// Longest request body: a recovery code and little more.
+const BODY_LEN_MAX: usize = 4096;
+/// Lines a slow client may lag behind before the verification waits for it.
+const LINES_MAX: usize = 16;
+/// Progress is for people; more often than this nobody reads it.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Clone)]
+struct Api {
+    vault: Arc<dyn VaultControl>,
+    verifying: Arc<Semaphore>,
+}
+
+/// The routes of the private socket.
+pub fn router(vault: Arc<dyn VaultControl>) -> Router {
+    Router::new()
+        .route("/v0/status", get(status))
+        .route("/v0/disks", get(disks))
+        .route("/v0/verify", post(verify))
+        .route("/v0/key/confirm", post(confirm))
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .with_state(Api { vault, verifying: Arc::new(Semaphore::new(1)) })
+}
+
+async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
+    Ok(Json(Status::from(&api.vault.status()?)))
+}
+
+async fn disks(State(api): State<Api>) -> Result<Json<Vec<Disk>>, ApiError> {
+    Ok(Json(Status::from(&api.vault.status()?).disks))
+}
+
+async fn confirm(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<Response, ApiError> {
+    let confirmed = tokio::task::spawn_blocking(move || api.vault.confirm_recovery_kit(&kit.code));
+    confirmed.await.map_err(|_| ApiError::Worker)??;
+    Ok(Json(serde_json::json!({ "confirmed": true })).into_response())
+}
+
+async fn verify(State(api): State<Api>, Query(query): Query<VerifyQuery>) -> Result<Response, ApiError> {
+    api.vault.status()?;
+    let permit = Arc::clone(&api.verifying).try_acquire_owned().map_err(|_| ApiError::Busy)?;
+    let (lines, receiver) = mpsc::channel(LINES_MAX);
+    tokio::task::spawn_blocking(move || {
+        let last = match run_verify(&*api.vault, query.bucket.as_deref(), &lines) {
+            Ok(report) => VerifyLine::Report(report.into()),
+            Err(error) => VerifyLine::Error(error.to_string()),
+        };
+        // Freed before the last line goes out, so that a client that has read it may start the next one.
+        drop(permit);
+        let _ = lines.blocking_send(last);
+    });
+    let body = Body::new(LineBody { lines: receiver });
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+fn run_verify(
+    vault: &dyn VaultControl,
+    bucket: Option<&str>,
+    lines: &mpsc::Sender<VerifyLine>,
+) -> kovcheg_storage::error::StorageResult<kovcheg_storage::vault::VerifyReport> {
+    let mut last: Option<Instant> = None;
+    vault.verify(bucket, &mut |progress| {
+        if lines.is_closed() {
+            return ControlFlow::Break(());
+        }
+        if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+            last = Some(Instant::now());
+            if lines.blocking_send(VerifyLine::Progress(Progress::from(progress))).is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+/// A response body of JSON lines as they come.
+struct LineBody {
+    lines: mpsc::Receiver<VerifyLine>,
+}
+
+impl hyper::body::Body for LineBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.lines.poll_recv(context).map(|line| {
+            line.map(|line| {
+                let mut text = serde_json::to_vec(&line).unwrap_or_default();
+                text.push(b'\n');
+                Ok(Frame::data(Bytes::from(text)))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

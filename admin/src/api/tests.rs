@@ -1,0 +1,100 @@
+//! The private API through a real socket and the client that the command line uses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::router;
+use crate::client::{AdminClient, ClientError};
+use crate::socket::AdminSocket;
+use crate::testing::{CODE, FakeVault, Folder, ask};
+use crate::types::{Status, VerifyLine};
+
+async fn served(name: &str, vault: Arc<FakeVault>) -> (Folder, AdminClient) {
+    let folder = Folder::new(name);
+    let socket = AdminSocket::bind(folder.path()).await.unwrap();
+    tokio::spawn(async move { axum::serve(socket, router(vault)).await });
+    let client = AdminClient::find(folder.path()).await.unwrap().expect("a server");
+    (folder, client)
+}
+
+#[tokio::test]
+async fn status_and_disks_pass_through_the_socket() {
+    let (_folder, client) = served("api-status", Arc::new(FakeVault::serving())).await;
+    let status = client.status().await.unwrap();
+    assert_eq!(status, Status::from(&crate::testing::sample_status()));
+    assert!(status.is_healthy());
+    assert_eq!(client.disks().await.unwrap(), status.disks);
+}
+
+#[tokio::test]
+async fn verify_streams_progress_and_ends_with_the_report() {
+    let (_folder, client) = served("api-verify", Arc::new(FakeVault::serving())).await;
+    let mut seen = Vec::new();
+    let report = client.verify(Some("b ä/&"), |progress| seen.push(progress)).await.unwrap();
+    assert_eq!((report.objects, report.damaged.len(), report.interrupted), (3, 1, false));
+    assert!(!seen.is_empty() && seen.iter().all(|progress| progress.objects_total == 3), "{seen:?}");
+    // One after the other is fine: the first gave its place back.
+    assert!(client.verify(None, |_| {}).await.is_ok());
+    let absent = client.verify(Some("absent"), |_| {}).await;
+    assert!(matches!(&absent, Err(ClientError::Refused { error }) if error.contains("absent")), "{absent:?}");
+}
+
+#[tokio::test]
+async fn client_that_goes_away_stops_its_verification_and_a_second_is_refused_meanwhile() {
+    // Goal: at most one runs, and none goes on for nobody. Method: an endless verification, a second client beside it,
+    // then the first future is dropped.
+    let vault = Arc::new(FakeVault::serving());
+    vault.steps.store(u64::MAX, Ordering::SeqCst);
+    let (_folder, client) = served("api-drop", vault.clone()).await;
+    let (started, wait) = tokio::sync::oneshot::channel();
+    let first = client.clone();
+    let task = tokio::spawn(async move {
+        let mut started = Some(started);
+        first.verify(None, |_| drop(started.take().map(|started| started.send(())))).await
+    });
+    wait.await.unwrap();
+    let second = client.verify(None, |_| {}).await;
+    assert!(matches!(&second, Err(ClientError::Refused { error }) if error.contains("already")), "{second:?}");
+    task.abort();
+    while !vault.stopped.load(Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn kit_is_confirmed_by_its_code_only() {
+    let (_folder, client) = served("api-kit", Arc::new(FakeVault::serving())).await;
+    client.confirm_recovery_kit(CODE).await.unwrap();
+    let wrong = client.confirm_recovery_kit("WRONG-CODE").await;
+    assert!(matches!(&wrong, Err(ClientError::Refused { error }) if !error.contains("WRONG-CODE")), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn vault_that_is_opening_answers_503() {
+    let routes = router(Arc::new(FakeVault::opening()));
+    for (method, path) in [("GET", "/v0/status"), ("GET", "/v0/disks"), ("POST", "/v0/verify")] {
+        let (code, text) = ask(&routes, method, path, "").await;
+        assert_eq!((code, text.contains("opening")), (503, true), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_requests_are_refused() {
+    // Goal: unknown fields, oversized and malformed bodies are client errors, and nothing panics.
+    let routes = router(Arc::new(FakeVault::serving()));
+    let long = format!("{{\"code\":\"{}\"}}", "x".repeat(8192));
+    for body in ["", "{", "[]", "{\"code\":1}", "{\"code\":\"x\",\"more\":1}", &long] {
+        let (code, text) = ask(&routes, "POST", "/v0/key/confirm", body).await;
+        assert!((400..500).contains(&code), "{code} {text}");
+    }
+    assert_eq!(ask(&routes, "POST", "/v0/verify?buket=x", "").await.0, 400);
+    assert_eq!(ask(&routes, "DELETE", "/v0/status", "").await.0, 405);
+}
+
+#[test]
+fn lines_of_a_verification_keep_their_shape() {
+    // Goal: the wire form is frozen per version.
+    let line = serde_json::to_string(&VerifyLine::Error("no".to_owned())).unwrap();
+    assert_eq!(line, "{\"error\":\"no\"}");
+}

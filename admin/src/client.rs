@@ -1,0 +1,200 @@
+//! The private API from the other side: what the command line says to a running server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+
+use crate::socket::{SOCKET_NAME, SocketError, connect};
+use crate::types::{ConfirmKit, Disk, Problem, Progress, Report, Status, VerifyLine};
+
+/// Longest answer, or line of an answer, that is kept in memory.
+const ANSWER_LEN_MAX: usize = 64 << 20;
+/// How long a server may take to begin an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a server's answer did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The socket cannot be reached.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The connection broke, most likely because the server stopped.
+    #[error("the server's answer on {path} broke off; see its log")]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// No answer began in time.
+    #[error("the server on {path} did not answer within {} s", ANSWER_WITHIN.as_secs())]
+    Late {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The server said no.
+    #[error("{error}")]
+    Refused {
+        /// Its words.
+        error: String,
+    },
+    /// The answer is not one this release knows.
+    #[error("the server on {path} is of another release: {detail}")]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// What could not be read.
+        detail: String,
+    },
+}
+
+/// A server that answered on its socket a moment ago. Every call makes its own connection.
+#[derive(Debug, Clone)]
+pub struct AdminClient {
+    folder: PathBuf,
+}
+
+impl AdminClient {
+    /// The server of the vault in `folder`, if one answers.
+    ///
+    /// # Errors
+    /// When there is a socket that this user may not open.
+    pub async fn find(folder: &Path) -> Result<Option<Self>, ClientError> {
+        Ok(connect(folder).await?.map(|_| Self { folder: folder.to_owned() }))
+    }
+
+    /// The vault at a glance.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v0/status").await
+    }
+
+    /// The disks.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn disks(&self) -> Result<Vec<Disk>, ClientError> {
+        self.get("/v0/disks").await
+    }
+
+    /// Confirms the recovery kit.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the code opens nothing.
+    pub async fn confirm_recovery_kit(&self, code: &str) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(&ConfirmKit { code: code.to_owned() }).unwrap_or_default();
+        let answer = self.send(Method::POST, "/v0/key/confirm", body).await?;
+        self.collect(answer).await.map(|_| ())
+    }
+
+    /// Verifies the vault or one bucket, telling progress as it comes. Dropping the future stops it.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when it could not run; damage found is part of the report.
+    pub async fn verify(&self, bucket: Option<&str>, mut on: impl FnMut(Progress)) -> Result<Report, ClientError> {
+        let path = match bucket {
+            None => "/v0/verify".to_owned(),
+            Some(bucket) => format!("/v0/verify?bucket={}", percent_encoded(bucket)),
+        };
+        let mut answer = self.send(Method::POST, &path, Vec::new()).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refusal(answer).await);
+        }
+        let mut buffer: Vec<u8> = Vec::new();
+        while let Some(frame) = answer.body_mut().frame().await {
+            let frame = frame.map_err(|_| self.broken())?;
+            buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let rest = buffer.split_off(end + 1);
+                let line = std::mem::replace(&mut buffer, rest);
+                match serde_json::from_slice(&line).map_err(|error| self.foreign(&error.to_string()))? {
+                    VerifyLine::Progress(progress) => on(progress),
+                    VerifyLine::Report(report) => return Ok(report),
+                    VerifyLine::Error(error) => return Err(ClientError::Refused { error }),
+                }
+            }
+            if buffer.len() > ANSWER_LEN_MAX {
+                return Err(self.foreign("a line without an end"));
+            }
+        }
+        Err(self.broken())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let answer = self.send(Method::GET, path, Vec::new()).await?;
+        let bytes = self.collect(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.foreign(&error.to_string()))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, ClientError> {
+        let stream = connect(&self.folder).await?.ok_or_else(|| self.broken())?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|_| self.broken())?;
+        // Ends by itself when the answer is read or dropped.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "kovcheg")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.foreign(&error.to_string()))?;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, sender.send_request(request)).await;
+        answer.map_err(|_| ClientError::Late { path: self.path() })?.map_err(|_| self.broken())
+    }
+
+    async fn collect(&self, answer: Response<Incoming>) -> Result<Bytes, ClientError> {
+        if answer.status() != StatusCode::OK {
+            return Err(self.refusal(answer).await);
+        }
+        self.bytes(answer).await
+    }
+
+    async fn bytes(&self, answer: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let body = http_body_util::Limited::new(answer.into_body(), ANSWER_LEN_MAX);
+        body.collect().await.map(http_body_util::Collected::to_bytes).map_err(|_| self.broken())
+    }
+
+    async fn refusal(&self, answer: Response<Incoming>) -> ClientError {
+        let status = answer.status();
+        match self.bytes(answer).await {
+            Err(error) => error,
+            Ok(bytes) => match serde_json::from_slice::<Problem>(&bytes) {
+                Ok(problem) => ClientError::Refused { error: problem.error },
+                Err(_) => self.foreign(&format!("status {status}")),
+            },
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(SOCKET_NAME)
+    }
+
+    fn broken(&self) -> ClientError {
+        ClientError::Broken { path: self.path() }
+    }
+
+    fn foreign(&self, detail: &str) -> ClientError {
+        ClientError::Foreign { path: self.path(), detail: detail.to_owned() }
+    }
+}
+
+/// RFC 3986 unreserved characters stay, every other byte becomes `%XX`.
+fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

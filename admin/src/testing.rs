@@ -1,0 +1,175 @@
+//! A vault that says what a test told it to, and small helpers for this crate's tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use hyper::Request;
+use kovcheg_storage::error::{StorageError, StorageResult};
+use kovcheg_storage::status::{DiskStatus, PhysicalBytes, VaultStatus};
+use kovcheg_storage::vault::{DamagedObject, VerifyProgress, VerifyReport};
+use tower::ServiceExt as _;
+
+use crate::ports::{MetricsText, NotOpen, VaultControl};
+
+/// The code that the fake vault's recovery kit opens with.
+pub const CODE: &str = "RIGHT-CODE";
+
+/// A healthy vault of six disks.
+pub fn sample_status() -> VaultStatus {
+    let disk = |number: u32| DiskStatus {
+        label: format!("/srv/disk{number}"),
+        id: format!("{number:032x}"),
+        state: "serving".to_owned(),
+        reason: None,
+        driver: "plain".to_owned(),
+        total: 1000,
+        free: 500,
+        bad_ranges: 0,
+        repaired: 0,
+    };
+    VaultStatus {
+        state: "serving".to_owned(),
+        reason: None,
+        warnings: vec!["the recovery kit is not confirmed".to_owned()],
+        pool: "00".repeat(16),
+        epoch: 3,
+        lsn: 42,
+        k: 4,
+        m: 2,
+        disks: (0..6).map(disk).collect(),
+        physical: PhysicalBytes { data: 100, parity: 50, records: 7, index: 3 },
+        logical_bytes: 90,
+        versions: 5,
+        buckets: 2,
+        recovery_kit_confirmed: false,
+    }
+}
+
+/// See the module.
+pub struct FakeVault {
+    status: Mutex<Result<VaultStatus, NotOpen>>,
+    /// Steps of a verification; each reports progress once.
+    pub steps: AtomicU64,
+    /// Whether a verification was told to stop.
+    pub stopped: AtomicBool,
+}
+
+impl FakeVault {
+    pub fn opening() -> Self {
+        Self { status: Mutex::new(Err(NotOpen("opening"))), steps: AtomicU64::new(3), stopped: AtomicBool::new(false) }
+    }
+
+    pub fn serving() -> Self {
+        let vault = Self::opening();
+        vault.serve();
+        vault
+    }
+
+    pub fn serve(&self) {
+        *self.status.lock().unwrap() = Ok(sample_status());
+    }
+
+    pub fn read_only(&self, reason: &str) {
+        let mut status = sample_status();
+        status.state = "read_only".to_owned();
+        status.reason = Some(reason.to_owned());
+        *self.status.lock().unwrap() = Ok(status);
+    }
+}
+
+impl VaultControl for FakeVault {
+    fn status(&self) -> Result<VaultStatus, NotOpen> {
+        self.status.lock().unwrap().clone()
+    }
+
+    fn verify(
+        &self,
+        bucket: Option<&str>,
+        progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+    ) -> StorageResult<VerifyReport> {
+        if bucket == Some("absent") {
+            return Err(StorageError::NoSuchBucket("absent".to_owned()));
+        }
+        let total = self.steps.load(Ordering::SeqCst);
+        for done in 1..=total {
+            let now =
+                VerifyProgress { objects_done: done, objects_total: total, bytes_done: done, bytes_total: total };
+            if progress(&now).is_break() {
+                self.stopped.store(true, Ordering::SeqCst);
+                return Ok(report(done, true));
+            }
+            if total > 1000 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        Ok(report(total, false))
+    }
+
+    fn confirm_recovery_kit(&self, code: &str) -> StorageResult<()> {
+        if code == CODE {
+            return Ok(());
+        }
+        Err(StorageError::Operator("this code does not open the recovery kit; check it and try again".to_owned()))
+    }
+}
+
+fn report(objects: u64, interrupted: bool) -> VerifyReport {
+    let damaged =
+        vec![DamagedObject { bucket: "b".to_owned(), key: "k".to_owned(), reason: "3 of 6 shards".to_owned() }];
+    VerifyReport { objects, bytes: 1, chunks: 1, damaged, repaired_shards: 1, interrupted }
+}
+
+struct NoMetrics;
+
+impl MetricsText for NoMetrics {
+    fn render(&self) -> String {
+        String::new()
+    }
+}
+
+/// Nothing was recorded.
+pub fn no_metrics() -> Arc<dyn MetricsText> {
+    Arc::new(NoMetrics)
+}
+
+/// One request against routes, without a network: status code and body.
+pub async fn ask(routes: &Router, method: &str, path: &str, body: &str) -> (u16, String) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    let answer = routes.clone().oneshot(request).await.unwrap();
+    let code = answer.status().as_u16();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    (code, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+/// A folder that is gone when the test ends.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("kovcheg-admin-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,243 @@
+//! What the admin API says, version 0. Frozen per version; the engine's structures are translated here and nowhere else.
+
+use kovcheg_storage::status::{DiskStatus, PhysicalBytes, VaultStatus};
+use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
+use serde::{Deserialize, Serialize};
+
+/// One disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Path.
+    pub path: String,
+    /// Name from its superblock, empty when it was never read.
+    pub id: String,
+    /// `serving`, `fenced`, `missing` or `returning`.
+    pub state: String,
+    /// Why it is not serving.
+    pub reason: Option<String>,
+    /// `io_uring`, `plain` or `simulated`.
+    pub driver: String,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes free.
+    pub free_bytes: u64,
+    /// Ranges that could not be read or did not match their checksum since start.
+    pub bad_ranges: u64,
+    /// Shards written back since start.
+    pub repaired_shards: u64,
+}
+
+impl From<&DiskStatus> for Disk {
+    fn from(disk: &DiskStatus) -> Self {
+        Self {
+            path: disk.label.clone(),
+            id: disk.id.clone(),
+            state: disk.state.clone(),
+            reason: disk.reason.clone(),
+            driver: disk.driver.clone(),
+            total_bytes: disk.total,
+            free_bytes: disk.free,
+            bad_ranges: disk.bad_ranges,
+            repaired_shards: disk.repaired,
+        }
+    }
+}
+
+/// Bytes on disks by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Physical {
+    /// Data shards of segments.
+    pub data: u64,
+    /// Parity shards of segments and journal.
+    pub parity: u64,
+    /// Data shards of the journal.
+    pub records: u64,
+    /// Index files and checkpoints.
+    pub index: u64,
+}
+
+impl Physical {
+    /// Everything together.
+    #[must_use]
+    pub fn sum(self) -> u64 {
+        self.data.saturating_add(self.parity).saturating_add(self.records).saturating_add(self.index)
+    }
+}
+
+impl From<PhysicalBytes> for Physical {
+    fn from(bytes: PhysicalBytes) -> Self {
+        Self { data: bytes.data, parity: bytes.parity, records: bytes.records, index: bytes.index }
+    }
+}
+
+/// The vault at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `serving` or `read_only`.
+    pub state: String,
+    /// Why it is read-only.
+    pub reason: Option<String>,
+    /// Things an operator should mend, each with what to do.
+    pub warnings: Vec<String>,
+    /// Pool id.
+    pub pool: String,
+    /// Life of the process.
+    pub epoch: u64,
+    /// Newest durable journal position.
+    pub lsn: u64,
+    /// Data shards at full width.
+    pub k: u8,
+    /// Parity shards.
+    pub m: u8,
+    /// Disks.
+    pub disks: Vec<Disk>,
+    /// Bytes on disks by kind.
+    pub physical_bytes: Physical,
+    /// Bytes of object versions as clients see them.
+    pub logical_bytes: u64,
+    /// Object versions.
+    pub versions: u64,
+    /// Buckets.
+    pub buckets: u64,
+    /// Whether the recovery kit was confirmed.
+    pub recovery_kit_confirmed: bool,
+}
+
+impl From<&VaultStatus> for Status {
+    fn from(status: &VaultStatus) -> Self {
+        Self {
+            state: status.state.clone(),
+            reason: status.reason.clone(),
+            warnings: status.warnings.clone(),
+            pool: status.pool.clone(),
+            epoch: status.epoch,
+            lsn: status.lsn,
+            k: status.k,
+            m: status.m,
+            disks: status.disks.iter().map(Disk::from).collect(),
+            physical_bytes: status.physical.into(),
+            logical_bytes: status.logical_bytes,
+            versions: status.versions,
+            buckets: status.buckets,
+            recovery_kit_confirmed: status.recovery_kit_confirmed,
+        }
+    }
+}
+
+impl Status {
+    /// Whether nothing asks for an operator: serving, every disk serving, no warnings but an unconfirmed recovery kit.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.state == "serving" && self.disks.iter().all(|disk| disk.state == "serving")
+    }
+}
+
+/// How far a verification has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Objects opened and hashed.
+    pub objects_done: u64,
+    /// Objects in all.
+    pub objects_total: u64,
+    /// Bytes hashed.
+    pub bytes_done: u64,
+    /// Bytes in all.
+    pub bytes_total: u64,
+}
+
+impl From<&VerifyProgress> for Progress {
+    fn from(progress: &VerifyProgress) -> Self {
+        Self {
+            objects_done: progress.objects_done,
+            objects_total: progress.objects_total,
+            bytes_done: progress.bytes_done,
+            bytes_total: progress.bytes_total,
+        }
+    }
+}
+
+/// An object that does not come back whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedObject {
+    /// Bucket.
+    pub bucket: String,
+    /// Key.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Objects opened.
+    pub objects: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// Chunks opened.
+    pub chunks: u64,
+    /// Objects that do not come back whole.
+    pub damaged: Vec<DamagedObject>,
+    /// Shards that were rotten or missing and were written back.
+    pub repaired_shards: u64,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+impl From<VerifyReport> for Report {
+    fn from(report: VerifyReport) -> Self {
+        let damaged = report.damaged.into_iter();
+        Self {
+            objects: report.objects,
+            bytes: report.bytes,
+            chunks: report.chunks,
+            damaged: damaged.map(|d| DamagedObject { bucket: d.bucket, key: d.key, reason: d.reason }).collect(),
+            repaired_shards: report.repaired_shards,
+            interrupted: report.interrupted,
+        }
+    }
+}
+
+/// One line of the answer to `/v0/verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLine {
+    /// Still at it.
+    Progress(Progress),
+    /// Last line: it ran.
+    Report(Report),
+    /// Last line: it could not run.
+    Error(String),
+}
+
+/// What to verify.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyQuery {
+    /// Only this bucket.
+    pub bucket: Option<String>,
+}
+
+/// Shows that somebody holds the recovery kit. No `Debug`: the code opens the vault.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmKit {
+    /// The printed code.
+    pub code: String,
+}
+
+/// An answer that is not 200.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What went wrong and what to do.
+    pub error: String,
+}
+
+/// Health of the process, as `/health/*` says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `live`, `ready` or `not_ready`.
+    pub state: String,
+    /// Why it is not ready.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,387 @@
+//! One request from its head to its last byte: request id, limits, panics, error documents, denials, metrics. Everything
+//! that `s3s` leaves to the server around it.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, SERVER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
+use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::object::types::KEY_LEN_MAX;
+use s3s::service::S3Service;
+use s3s::{Body, S3Error, StdError, s3_error};
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span};
+
+use crate::config::{S3Config, XML_BYTES_MAX};
+use crate::error::{coded, from_body};
+use crate::metrics::{Counted, IN_FLIGHT, panicked, refused};
+use crate::s3::checksum::Expected;
+use crate::s3::chunked::{ChunkBudget, ChunkGate, DocumentCheck};
+use crate::s3::context::Caller;
+use crate::s3::names::url_decode;
+use crate::s3::respond::{Answer, Finish, code_of, complete_error, error_response};
+use crate::stream::{BodyWatch, Inspector, RequestBody, drain};
+
+/// Longest bucket name (S3), for the audit trail of requests that name none.
+const BUCKET_LEN_MAX: usize = 63;
+
+/// What all requests of a listener share.
+pub(crate) struct Shared {
+    pub(crate) service: S3Service,
+    pub(crate) vault: VaultHandle,
+    pub(crate) config: Arc<S3Config>,
+    places: Arc<Semaphore>,
+    budget: ChunkBudget,
+    server: [u8; 16],
+}
+
+impl Shared {
+    pub(crate) fn new(service: S3Service, vault: VaultHandle, config: Arc<S3Config>) -> Self {
+        Self {
+            service,
+            vault,
+            places: Arc::new(Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS))),
+            budget: ChunkBudget::new(config.signed_chunk_memory, config.signed_chunk_bytes_max),
+            config,
+            server: random_id(),
+        }
+    }
+}
+
+/// Sixteen random bytes. A request's name need not be secret: if the system gives no randomness, it is the time.
+fn random_id() -> [u8; 16] {
+    let mut id = [0_u8; 16];
+    if getrandom::fill(&mut id).is_err() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        id = now.map_or(0, |now| now.as_nanos()).to_be_bytes();
+    }
+    id
+}
+
+/// Answers one request.
+pub(crate) async fn respond(
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    overloaded: bool,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let began = Instant::now();
+    let caller = Caller::new(random_id(), shared.server, address);
+    let span = tracing::info_span!("s3", request = %caller.request_id(), peer = %address);
+    let counted = Counted::new(IN_FLIGHT);
+    let place = if overloaded {
+        None
+    } else {
+        Arc::clone(&shared.places).try_acquire_owned().ok()
+    };
+    let watch = Arc::new(BodyWatch::default());
+    let head = Head::of(&request);
+    let result = match &place {
+        Some(_) => serve(&shared, &caller, &watch, request).instrument(span.clone()).await,
+        None => {
+            let error = turn_away(&shared, &watch, overloaded, request);
+            error_response(&error, &head.resource, &caller)
+        }
+    };
+    let mut response = result;
+    span.in_scope(|| finish_head(&shared, &caller, &head, &watch, &mut response, overloaded));
+    if let Some(unread) = watch.take_unread()
+        && (watch.started() || !head.waits_for_continue)
+    {
+        tokio::spawn(drain(
+            unread,
+            shared.config.drain_bytes_max,
+            shared.config.drain_time_max,
+        ));
+    }
+    let status = response.status().as_u16();
+    let finish = Finish {
+        caller,
+        status,
+        began,
+        watch: Some(watch),
+        sent: 0,
+        span,
+        _place: place,
+        _counted: counted,
+    };
+    response.map(|body| Answer::new(body, finish))
+}
+
+/// What is needed of a request after it was given away.
+struct Head {
+    method: Method,
+    resource: String,
+    claimed: String,
+    waits_for_continue: bool,
+}
+
+impl Head {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            resource: request.uri().path().to_owned(),
+            claimed: claimed_key(request.headers(), request.uri()),
+            waits_for_continue: request.headers().contains_key(EXPECT),
+        }
+    }
+}
+
+/// The access key a request claims, whether or not its signature is good.
+fn claimed_key(headers: &HeaderMap, uri: &Uri) -> String {
+    let from_header = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| {
+            let (_, rest) = text.split_once("Credential=")?;
+            rest.split('/').next().map(str::to_owned)
+        });
+    let from_query = || {
+        let pairs = uri.query()?.split('&');
+        let value = pairs
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| *name == "X-Amz-Credential")?
+            .1;
+        url_decode(value, true)?.split('/').next().map(str::to_owned)
+    };
+    from_header
+        .or_else(from_query)
+        .unwrap_or_else(|| "anonymous".to_owned())
+}
+
+/// Refuses a request because a limit was reached. Its body is left for draining.
+fn turn_away(shared: &Shared, watch: &Arc<BodyWatch>, overloaded: bool, request: Request<Incoming>) -> S3Error {
+    let limit = if overloaded { "connections" } else { "requests" };
+    refused(limit);
+    let body = request.into_body();
+    drop(RequestBody::new(
+        body,
+        shared.config.body_idle_timeout,
+        None,
+        Arc::clone(watch),
+    ));
+    let (connections, requests) = (shared.config.connections_max, shared.config.requests_max);
+    let most = if overloaded { connections } else { requests };
+    s3_error!(
+        SlowDown,
+        "Please reduce your request rate: at most {most} {limit} are served at a time."
+    )
+}
+
+async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request: Request<Incoming>) -> Response<Body> {
+    let resource = request.uri().path().to_owned();
+    let fail = |error: &S3Error| error_response(error, &resource, caller);
+    let (mut parts, body) = request.into_parts();
+    // A body that is refused unread is wrapped and dropped: that leaves it for draining.
+    let wrap = |body, inspector| RequestBody::new(body, shared.config.body_idle_timeout, inspector, Arc::clone(watch));
+    let inspector = match inspector(shared, &parts.method, &parts.headers) {
+        Ok(inspector) => inspector,
+        Err(error) => {
+            drop(wrap(body, None));
+            return fail(&error);
+        }
+    };
+    let body = if body.is_end_stream() {
+        Body::empty()
+    } else {
+        Body::http_body_unsync(wrap(body, inspector))
+    };
+    parts.extensions.insert(caller.clone());
+    let call = AssertUnwindSafe(shared.service.call(Request::from_parts(parts, body))).catch_unwind();
+    match call.await {
+        Ok(Ok(response)) => rewrite_body_failure(response, watch, &resource, caller),
+        Ok(Err(error)) => {
+            tracing::error!(error = %error, "an answer could not be written");
+            fail(&coded(
+                "InternalError",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The answer could not be written.",
+            ))
+        }
+        Err(_panic) => {
+            panicked();
+            tracing::error!(op = caller.operation(), "a request panicked; this is a bug");
+            fail(&coded(
+                "InternalError",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The request hit a bug in the vault.",
+            ))
+        }
+    }
+}
+
+fn is_form(method: &Method, headers: &HeaderMap) -> bool {
+    let form = b"multipart/form-data";
+    method == Method::POST
+        && headers.get(CONTENT_TYPE).is_some_and(|value| {
+            value
+                .as_bytes()
+                .get(..form.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(form))
+        })
+}
+
+/// What looks at a body on its way in.
+fn inspector(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Option<Box<dyn Inspector>>, S3Error> {
+    let declared = headers
+        .get("x-amz-content-sha256")
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    if declared.starts_with(b"STREAMING-") {
+        return Ok(Some(Box::new(ChunkGate::new(shared.budget.clone()))));
+    }
+    if method != Method::POST {
+        return Ok(None);
+    }
+    if is_form(method, headers) {
+        return Err(s3_error!(NotImplemented, "Uploads by HTML form are not supported."));
+    }
+    let expected = Expected::parse(headers)?;
+    let mut sha256 = [0_u8; 32];
+    let sha256 = hex::decode_to_slice(declared, &mut sha256).is_ok().then_some(sha256);
+    if expected.is_empty() && sha256.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(DocumentCheck::new(expected, sha256, XML_BYTES_MAX))))
+}
+
+/// `s3s` answers 500 when the body of a request with an XML document fails; the failure is the client's.
+fn rewrite_body_failure(
+    response: Response<Body>,
+    watch: &BodyWatch,
+    resource: &str,
+    caller: &Caller,
+) -> Response<Body> {
+    if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
+        return response;
+    }
+    match watch.failure() {
+        Some(failure) => error_response(&from_body(&(Box::new(failure) as StdError)), resource, caller),
+        None => response,
+    }
+}
+
+/// Headers of every answer, completed error documents, and the audit of refusals.
+fn finish_head(
+    shared: &Shared,
+    caller: &Caller,
+    head: &Head,
+    watch: &BodyWatch,
+    response: &mut Response<Body>,
+    overloaded: bool,
+) {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let code = response
+            .body()
+            .bytes()
+            .and_then(|bytes| code_of(&bytes).map(str::to_owned));
+        complete_error(response, &head.resource, caller);
+        let code = code.unwrap_or_else(|| status.as_u16().to_string());
+        tracing::debug!(
+            op = caller.operation(),
+            status = status.as_u16(),
+            code,
+            "refused or failed"
+        );
+        if status == StatusCode::FORBIDDEN {
+            record_denial(shared, caller, head, &code);
+        }
+        if head.method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(SERVER, HeaderValue::from_static("Kovcheg"));
+    for (name, value) in [
+        ("x-amz-request-id", caller.request_id()),
+        ("x-amz-id-2", caller.host_id().to_owned()),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    let refused_early = watch.failure().is_some() || overloaded;
+    if refused_early {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+}
+
+fn record_denial(shared: &Shared, caller: &Caller, head: &Head, code: &str) {
+    let path = url_decode(&head.resource, false).unwrap_or_else(|| head.resource.clone());
+    let path = path.strip_prefix('/').unwrap_or(&path);
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    let how = if caller.is_authenticated() {
+        "authenticated"
+    } else {
+        "claimed"
+    };
+    let reason = format!("{code} on {} {}, key {how}", head.method, caller.operation());
+    let origin = caller.origin(&head.claimed);
+    shared.vault.record_denial(
+        origin,
+        at_most(bucket, BUCKET_LEN_MAX),
+        at_most(key, KEY_LEN_MAX),
+        &reason,
+    );
+}
+
+fn at_most(text: &str, len: usize) -> &str {
+    let mut end = text.len().min(len);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// The span under which a connection's own troubles are logged.
+pub(crate) fn connection_span(address: SocketAddr) -> Span {
+    tracing::debug_span!("connection", peer = %address)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http::{HeaderMap, HeaderValue, Method, Uri};
+
+    use super::{at_most, claimed_key, is_form, random_id};
+
+    #[test]
+    fn the_claimed_key_is_found_in_header_or_query() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(claimed_key(&headers, &Uri::from_static("/b/k")), "anonymous");
+        let uri = Uri::from_static("/b/k?x=1&X-Amz-Credential=AKQUERY%2F20260101%2Fus-east-1%2Fs3%2Faws4_request");
+        assert_eq!(claimed_key(&headers, &uri), "AKQUERY");
+        let value =
+            "AWS4-HMAC-SHA256 Credential=AKHEAD/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00";
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+        assert_eq!(claimed_key(&headers, &uri), "AKHEAD");
+    }
+
+    #[test]
+    fn forms_are_known_by_their_type() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_form(&Method::POST, &headers));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("Multipart/Form-Data; boundary=x"),
+        );
+        assert!(is_form(&Method::POST, &headers));
+        assert!(!is_form(&Method::PUT, &headers));
+    }
+
+    #[test]
+    fn texts_are_cut_at_characters_and_ids_differ() {
+        assert_eq!(at_most("aé", 2), "a");
+        assert_eq!(at_most("aé", 3), "aé");
+        assert_ne!(random_id(), random_id());
+    }
+}

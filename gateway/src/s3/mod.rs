@@ -1,0 +1,24 @@
+//! The S3 protocol: `s3s` verifies signatures and parses requests, the files here decide what they mean.
+//!
+//! - [`server`]: listener, connections, limits, shutdown; `layer`: one request from head to metrics;
+//! - [`auth`]: who may ask; `headers`, `names`, `checksum`, `chunked`: what a request says;
+//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `list`, `multipart`; `body`: streams into the vault.
+
+pub mod auth;
+mod body;
+mod bucket;
+mod checksum;
+mod chunked;
+mod context;
+#[cfg(test)]
+mod fixtures;
+mod headers;
+mod layer;
+mod list;
+mod multipart;
+mod names;
+mod object;
+mod range;
+mod respond;
+pub mod server;
+pub mod service;

@@ -1,0 +1,177 @@
+//! The HTTP/1.1 server under the S3 service: connections, their limits, and an orderly end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use kovcheg_storage::handle::VaultHandle;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
+
+use crate::config::S3Config;
+use crate::metrics::{CONNECTIONS, Counted, describe, refused};
+use crate::s3::layer::{Shared, connection_span, respond};
+use crate::s3::service::{BuildError, build};
+use crate::stream::WriteIdle;
+
+/// Connections above the limit that are answered 503 at a time; further ones are closed unanswered.
+const REFUSING_MAX: usize = 64;
+/// Such a connection is closed after this long.
+const REFUSING_TIME: Duration = Duration::from_secs(5);
+/// Pause after a failed accept (usually: no file descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the listener could not start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Serves S3 on `listener` until `shutdown` resolves; then takes no more connections, lets requests in progress end within
+/// `config.shutdown_deadline`, and cuts the rest. What was cut was not acknowledged.
+///
+/// # Errors
+/// [`ServeError`] before the first connection is taken; afterwards troubles of single connections are only logged.
+pub async fn serve(
+    listener: TcpListener,
+    vault: VaultHandle,
+    config: S3Config,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    describe();
+    let config = Arc::new(config);
+    let service = build(vault.clone(), &config)?;
+    let shared = Arc::new(Shared::new(service, vault, Arc::clone(&config)));
+    let limits = Limits::new(&config);
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    if let Some(place) = limits.place() {
+                        let connection = connection(Arc::clone(&shared), stream, address, place, stopping.clone());
+                        connections.spawn(connection.instrument(connection_span(address)));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted; trying on");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(config.shutdown_deadline, all_ended).await.is_err() {
+        tracing::warn!(
+            left = connections.len(),
+            "S3 requests did not end before the deadline and were cut"
+        );
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Room for connections.
+struct Limits {
+    serving: Arc<Semaphore>,
+    refusing: Arc<Semaphore>,
+}
+
+/// A connection's room.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    overloaded: bool,
+}
+
+impl Limits {
+    fn new(config: &S3Config) -> Self {
+        Self {
+            serving: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            refusing: Arc::new(Semaphore::new(REFUSING_MAX)),
+        }
+    }
+
+    /// A place to be served; if there is none, one to be told so; if there is none either, nothing.
+    fn place(&self) -> Option<Place> {
+        if let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() {
+            return Some(Place {
+                _permit: permit,
+                overloaded: false,
+            });
+        }
+        let permit = Arc::clone(&self.refusing).try_acquire_owned().ok();
+        if permit.is_none() {
+            refused("connections");
+        }
+        permit.map(|permit| Place {
+            _permit: permit,
+            overloaded: true,
+        })
+    }
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    address: SocketAddr,
+    place: Place,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _counted = Counted::new(CONNECTIONS);
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = %error, "TCP_NODELAY could not be set");
+    }
+    let overloaded = place.overloaded;
+    let config = Arc::clone(&shared.config);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(respond(shared, address, overloaded, request).await) }
+    });
+    let io = WriteIdle::new(TokioIo::new(stream), config.body_idle_timeout);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(if overloaded { REFUSING_TIME } else { config.head_timeout })
+        .half_close(true)
+        .keep_alive(!overloaded)
+        .serve_connection(io, service);
+    tokio::pin!(served);
+    // The guard that `wait_for` gives must not live across an await.
+    let stopped = async move { stopping.wait_for(|stop| *stop).await.map(|_| ()) };
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        _ = stopped => {
+            served.as_mut().graceful_shutdown();
+            served.as_mut().await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(error = %error, "the connection ended early");
+    }
+}
+
+/// Binds a listener.
+///
+/// # Errors
+/// The operating system's, for example when another server has the address.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

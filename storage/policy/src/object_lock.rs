@@ -1,0 +1,37 @@
+//! Object Lock: whether a version may be removed (L-1, L-2). The tables are in docs/policy.md.
+
+use kovcheg_format::record::version::RetentionMode;
+
+use crate::facts::{RemovalCause, VersionRemoval};
+use crate::verdict::{Reason, Verdict};
+
+/// Whether a version may be removed. Every rule is asked, so that a refusal names all that refuse.
+pub fn may_remove(request: &VersionRemoval) -> Verdict {
+    let mut verdict = retention(request);
+    if request.facts.legal_hold {
+        verdict = verdict.and(Verdict::deny(Reason::LegalHold));
+    }
+    if request.facts.case_holds > 0 {
+        verdict = verdict.and(Verdict::deny(Reason::CaseHold));
+    }
+    verdict
+}
+
+/// Retention alone. It lasts while retain-until lies in the future of the retention clock; at that very instant it is
+/// over.
+fn retention(request: &VersionRemoval) -> Verdict {
+    let lasts = request.facts.retain_until > request.retention_clock;
+    match request.facts.retention {
+        RetentionMode::None if lasts => Verdict::deny(Reason::RetentionWithoutMode),
+        RetentionMode::None => Verdict::allow(Reason::NoRetention),
+        RetentionMode::Compliance if lasts => Verdict::deny(Reason::ComplianceRetention),
+        RetentionMode::Governance if lasts && bypassed(request) => Verdict::allow(Reason::GovernanceBypassed),
+        RetentionMode::Governance if lasts => Verdict::deny(Reason::GovernanceRetention),
+        RetentionMode::Compliance | RetentionMode::Governance => Verdict::allow(Reason::RetentionExpired),
+    }
+}
+
+/// The bypass is asked for on a delete. Nobody who overwrites a key has said that he knows of the lock on it.
+fn bypassed(request: &VersionRemoval) -> bool {
+    request.bypass_governance && request.cause == RemovalCause::ClientDelete
+}

@@ -1,0 +1,126 @@
+//! Goal: the code decides as the tables say, in every combination. Method: the files in tests/tables are expanded over all
+//! inputs; each input must meet exactly one row of each table; docs/policy.md must hold the same rows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+
+use kovcheg_format::id::DiskId;
+use kovcheg_format::record::version::{RetentionMode, VersionFacts};
+use kovcheg_format::superblock::FailureDomain;
+use kovcheg_policy::facts::{DiskFacts, RemovalCause, VersionRemoval};
+use kovcheg_policy::object_lock::may_remove;
+use kovcheg_policy::placement::place;
+use kovcheg_policy::{Reason, Verdict};
+
+const CLOCK: u64 = 1_764_000_000_000;
+
+fn text(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Rows of a table file, without comments.
+fn rows(name: &str) -> Vec<Vec<String>> {
+    let lines = text(&format!("tests/tables/{name}.txt"));
+    let rows: Vec<Vec<String>> = lines
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .collect();
+    assert!(rows.len() > 1, "{name} is empty");
+    rows
+}
+
+/// The one row whose first cells match, `*` matching anything.
+fn only_row<'a>(rows: &'a [Vec<String>], input: &[&str]) -> &'a [String] {
+    let matches = |row: &&Vec<String>| input.iter().zip(*row).all(|(want, cell)| cell == "*" || cell == want);
+    let found: Vec<&Vec<String>> = rows.iter().filter(matches).collect();
+    assert_eq!(found.len(), 1, "{input:?} meets {found:?}");
+    &found[0][input.len()..]
+}
+
+fn reasons(cell: &str) -> Vec<Reason> {
+    let by_code = |code: &str| *Reason::ALL.iter().find(|reason| reason.code() == code).expect("a reason's code");
+    if cell == "-" { Vec::new() } else { cell.split(',').map(by_code).collect() }
+}
+
+#[test]
+fn removal_follows_the_tables() {
+    let (retention, holds) = (rows("retention"), rows("holds"));
+    let modes = [
+        (RetentionMode::None, "none"),
+        (RetentionMode::Governance, "governance"),
+        (RetentionMode::Compliance, "compliance"),
+    ];
+    let untils = [(CLOCK - 1, "past"), (0, "past"), (CLOCK, "equal"), (CLOCK + 1, "future"), (u64::MAX, "future")];
+    let mut tried = 0;
+    for ((mode, mode_word), (until, until_word)) in modes.into_iter().flat_map(|mode| untils.map(|until| (mode, until)))
+    {
+        for (cause, bypass) in RemovalCause::ALL.into_iter().flat_map(|cause| [(cause, false), (cause, true)]) {
+            for (legal, cases) in [false, true].into_iter().flat_map(|legal| [(legal, 0), (legal, 1), (legal, 9)]) {
+                let facts = VersionFacts {
+                    retention: mode,
+                    retain_until: until,
+                    legal_hold: legal,
+                    case_holds: cases,
+                    ..VersionFacts::free(CLOCK - 5)
+                };
+                let request = VersionRemoval { facts, bypass_governance: bypass, retention_clock: CLOCK, cause };
+                let yes = |flag| if flag { "yes" } else { "no" };
+                let kept = only_row(&retention, &[mode_word, until_word, cause.code(), yes(bypass)]);
+                let held = only_row(&holds, &[yes(legal), ["0", "1", "many"][cases.min(2) as usize]]);
+                let denials: Vec<Reason> =
+                    [kept, held].iter().filter(|row| row[0] == "deny").flat_map(|row| reasons(&row[1])).collect();
+                let expected = if denials.is_empty() {
+                    Verdict::Allow { reasons: reasons(&kept[1]) }
+                } else {
+                    Verdict::Deny { reasons: denials }
+                };
+                assert_eq!(may_remove(&request), expected, "{request:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 3 * 5 * 6 * 6);
+}
+
+#[test]
+fn placement_follows_the_table() {
+    for row in rows("placement") {
+        let number = |cell: usize| row[cell].parse::<u8>().unwrap();
+        let disk = |index: u8, serving| DiskFacts {
+            id: DiskId([index; 16]),
+            free: 1 << 40,
+            failure_domain: FailureDomain::default(),
+            serving,
+        };
+        let mut disks: Vec<DiskFacts> = (0..number(2)).map(|index| disk(index, true)).collect();
+        disks.push(disk(200, false));
+        disks.push(DiskFacts { free: 0, ..disk(201, true) });
+        let answer = place(&disks, number(0), number(1), 7);
+        let shards = answer.as_ref().map_or(0, Vec::len);
+        assert_eq!(shards, usize::from(number(3)), "{row:?}");
+        assert_eq!(answer.err().map_or(Vec::new(), |reason| vec![reason]), reasons(&row[4]), "{row:?}");
+    }
+}
+
+/// docs/policy.md is normative: its tables have the rows that the test above ran, in the same order, and no others.
+#[test]
+fn the_document_has_the_same_tables() {
+    let document = text("../../docs/policy.md");
+    for name in ["retention", "holds", "placement"] {
+        let (_, after) = document.split_once(&format!("<!-- table: {name} -->")).expect(name);
+        let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+        let found: Vec<Vec<String>> = after
+            .lines()
+            .skip_while(|line| !line.starts_with("|-"))
+            .skip(1)
+            .take_while(|line| line.starts_with('|'))
+            .map(cells)
+            .collect();
+        assert_eq!(found, rows(name), "{name}");
+    }
+    for reason in Reason::ALL {
+        assert!(document.contains(&format!("| `{reason}` |")), "docs/policy.md does not explain {reason}");
+    }
+}

@@ -1,0 +1,146 @@
+//! The parts of a running vault, wired once at opening and shared by every call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kovcheg_format::Decode;
+use kovcheg_format::id::{ChunkId, DomainId};
+use kovcheg_format::manifest::Node;
+use kovcheg_format::record::segment::ChunkRow;
+use parking_lot::Mutex;
+
+use crate::chunk::pipeline::{ContentKind, DomainCipher, Verified};
+use crate::clock::Clock;
+use crate::config::EngineConfig;
+use crate::dedup::lookup::ChunkLookup;
+use crate::disk::set::DiskSet;
+use crate::error::{StorageError, StorageResult};
+use crate::index::Index;
+use crate::journal::sequencer::{Commit, Sequencer};
+use crate::keys::keyring::MetadataCipher;
+use crate::segment::reader::{SegmentReader, StripeRange};
+use crate::segment::store::SegmentStore;
+
+/// Everything a call on the vault may need.
+pub struct Engine {
+    /// Settings.
+    pub config: EngineConfig,
+    /// Wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The disks.
+    pub disks: Arc<DiskSet>,
+    /// The derived view.
+    pub index: Arc<dyn Index>,
+    /// Stripe reader.
+    pub reader: Arc<SegmentReader>,
+    /// Open data segments; `None` when read-only.
+    pub store: Arc<SegmentStore>,
+    /// Dedup look-up.
+    pub lookup: ChunkLookup,
+    /// Seals secrets that stand in the index.
+    pub metadata: Arc<MetadataCipher>,
+    /// Ciphers of the domains.
+    pub domains: HashMap<DomainId, Arc<DomainCipher>>,
+    /// The journal; `None` when the vault was opened read-only.
+    pub sequencer: Option<Sequencer>,
+    /// Why the vault was opened read-only.
+    pub read_only: Option<String>,
+    /// What an operator should mend.
+    pub warnings: Mutex<Vec<String>>,
+    /// Refusals waiting for their audit record.
+    pub denials: crate::object::denial::Denials,
+    /// Whether the holder of the recovery kit has shown it.
+    pub kit_confirmed: std::sync::atomic::AtomicBool,
+}
+
+impl Engine {
+    /// Why writes are refused now, if they are (R4).
+    #[must_use]
+    pub fn refusal(&self) -> Option<StorageError> {
+        if let Some(reason) = &self.read_only {
+            return Some(StorageError::ReadOnly { reason: reason.clone() });
+        }
+        if let Some(error) = self.sequencer.as_ref().and_then(|sequencer| sequencer.state().stopped()) {
+            return Some(StorageError::ReadOnly { reason: error.to_string() });
+        }
+        if self.disks.width_now().is_none() {
+            let writable = self.disks.writable().len();
+            let reason = format!("only {writable} disks take writes and {} are needed", self.disks.m + 1);
+            return Some(StorageError::ReadOnly { reason });
+        }
+        None
+    }
+
+    /// Hands a commit to the journal.
+    pub fn submit(&self, commit: Commit) {
+        match (&self.sequencer, self.refusal()) {
+            (Some(sequencer), None) => sequencer.submit(commit),
+            (_, refusal) => (commit.done)(Err(refusal.unwrap_or(StorageError::Stopping("it is closed".into())))),
+        }
+    }
+
+    /// Hands a commit to the journal and waits until it is durable and applied. Not for CPU workers that others wait for.
+    pub fn commit(&self, mut commit: Commit) -> StorageResult<()> {
+        let (answer, outcome) = crossbeam_channel::bounded(1);
+        let first = std::mem::replace(&mut commit.done, Box::new(|_| ()));
+        commit.done = Box::new(move |result| {
+            first(result.clone());
+            let _ = answer.send(result);
+        });
+        self.submit(commit);
+        outcome.recv().unwrap_or_else(|_| Err(StorageError::Stopping("the sequencer ended".into()))).map(|_| ())
+    }
+
+    /// The cipher of a domain.
+    pub fn domain(&self, domain: DomainId) -> StorageResult<Arc<DomainCipher>> {
+        self.domains.get(&domain).cloned().ok_or_else(|| {
+            StorageError::Operator(format!("the keyring holds no key for domain {domain}; its data cannot be opened"))
+        })
+    }
+
+    /// Reads, opens and verifies one chunk or node, around lost or rotten shards if need be (D-1, E-1).
+    pub fn read_chunk(&self, kind: ContentKind, id: ChunkId, cipher: &DomainCipher) -> StorageResult<Verified> {
+        let row = self.lookup.locate(id)?.ok_or(StorageError::ChunkMissing(id))?;
+        let range = envelope_range(&row);
+        if let Ok(envelope) = self.reader.read_fast(&range) {
+            if let Ok(verified) = cipher.open(kind, id, &envelope) {
+                return Ok(verified);
+            }
+        }
+        self.read_chunk_carefully(kind, id, &row, cipher)
+    }
+
+    /// Reads a chunk from its whole stripe, mending it. A chunk that still does not open is damaged: the next upload of the same
+    /// content stores it anew (R17).
+    pub fn read_chunk_carefully(
+        &self,
+        kind: ContentKind,
+        id: ChunkId,
+        row: &ChunkRow,
+        cipher: &DomainCipher,
+    ) -> StorageResult<Verified> {
+        let opened = self.reader.read_careful(&envelope_range(row)).and_then(|bytes| cipher.open(kind, id, &bytes));
+        if opened.is_err() {
+            self.lookup.mark_damaged(id);
+        }
+        opened
+    }
+
+    /// Loads a manifest node.
+    pub fn load_node(&self, id: ChunkId, cipher: &DomainCipher) -> StorageResult<Node> {
+        let bytes = self.read_chunk(ContentKind::Node, id, cipher)?;
+        Node::from_bytes(&bytes).map_err(|source| StorageError::format("manifest node", source))
+    }
+}
+
+/// The bytes of a chunk's envelope within its stripe.
+#[must_use]
+pub fn envelope_range(row: &ChunkRow) -> StripeRange {
+    StripeRange {
+        segment: row.segment,
+        stripe: row.stripe,
+        shard_len: row.shard_len,
+        from: row.offset.into(),
+        len: row.sealed_len as usize,
+    }
+}

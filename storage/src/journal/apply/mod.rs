@@ -1,0 +1,338 @@
+//! From records to rows: how the index follows the journal (R8).
+//!
+//! Applying is deterministic and reads nothing but the overlay. It is idempotent: applying again any run of records that
+//! ends with the newest one leaves the same rows. A record that names what the index does not have (a part of an ended
+//! upload) is left out and counted, the same way at every replay; a record that no writer writes is an error.
+
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+
+use kovcheg_format::codec::Encode;
+use kovcheg_format::frame::Frame;
+use kovcheg_format::id::{BucketId, DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
+use kovcheg_format::record::Record;
+use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted};
+use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
+use kovcheg_format::record::segment::{
+    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow, StripeAdded,
+};
+use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded};
+use kovcheg_format::record::version::{VersionKind, VersionPut, VersionRemoved};
+use kovcheg_format::shard::disk_len;
+use kovcheg_format::{key, layout};
+
+use crate::index::rows::{self, META_APPLIED, META_EPOCH, StripeRow};
+use crate::index::{Column, IndexError, IndexRead};
+
+pub use overlay::Overlay;
+
+/// Part number under which [`Column::Part`] holds the key of the upload's own row.
+pub const PART_OF_UPLOAD: u16 = 0;
+
+layout! {
+    /// How far the index follows the journal.
+    pub struct Applied {
+        /// Epoch of the newest stripe applied.
+        pub epoch: Epoch,
+        /// Its position.
+        pub lsn: Lsn,
+        /// Its hash.
+        pub hash: StripeHash,
+        /// Journal file it lies in.
+        pub journal: SegmentId,
+        /// Offset of its shards in that file.
+        pub offset: u64,
+    }
+}
+
+/// How far `view` follows the journal; `None` in an empty index, and in one whose wiping was cut short.
+pub fn read_applied(view: &dyn IndexRead) -> Result<Option<Applied>, IndexError> {
+    rows::get(view, Column::Meta, META_APPLIED)
+}
+
+/// Where the journal stripe lies whose records are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StripePlace {
+    /// Journal file.
+    pub segment: SegmentId,
+    /// Offset of its shards in the file.
+    pub offset: u64,
+    /// Data bytes of each shard.
+    pub shard_len: u32,
+    /// Bytes of the sealed frame at the start of the payload: offsets of inline chunks count from its end.
+    pub inner_len: u32,
+    /// Position in the journal.
+    pub lsn: Lsn,
+    /// Life of the process that wrote it.
+    pub epoch: Epoch,
+    /// Its hash.
+    pub hash: StripeHash,
+}
+
+impl StripePlace {
+    /// The state of an index that holds everything up to and with this stripe.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        Applied {
+            epoch: self.epoch,
+            lsn: self.lsn,
+            hash: self.hash,
+            journal: self.segment,
+            offset: self.offset,
+        }
+    }
+}
+
+/// Applies a whole journal stripe: its records in order, then the stripe itself, whose file a record in it may have opened.
+pub fn apply_frame(overlay: &mut Overlay<'_>, place: &StripePlace, frame: &Frame) -> Result<(), IndexError> {
+    for record in &frame.records {
+        apply_record(overlay, place, record)?;
+    }
+    apply_stripe(overlay, place)
+}
+
+/// Extends the journal file's row over the stripe. Comes after the stripe's records.
+pub fn apply_stripe(overlay: &mut Overlay<'_>, place: &StripePlace) -> Result<(), IndexError> {
+    extend_segment(overlay, place.segment, place.offset, place.shard_len, "journal stripe").map(|_known| ())
+}
+
+/// Applies one record of the stripe at `place`.
+pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Record) -> Result<(), IndexError> {
+    match record {
+        Record::EpochStarted(epoch) => overlay.put(Column::Meta, META_EPOCH.to_vec(), epoch.to_bytes()),
+        Record::MembersChanged(members) => members_changed(overlay, members),
+        Record::DiskStateChanged(changed) => disk_state_changed(overlay, changed),
+        Record::CheckpointTaken(taken) => overlay.put(Column::Checkpoint, key::lsn(taken.lsn), taken.to_bytes()),
+        Record::SegmentOpened(opened) => segment_opened(overlay, opened),
+        Record::SegmentClosed(closed) => segment_closed(overlay, closed),
+        Record::StripeAdded(added) => stripe_added(overlay, added),
+        Record::ChunksInlined(inlined) => chunks_inlined(overlay, place, inlined),
+        // Edges are read from the journal by collection; until there is one, no row follows from them. Audit records
+        // are read from the journal alone.
+        Record::NodeAdded(_) | Record::Audit(_) => Ok(()),
+        Record::BucketCreated(created) => bucket_created(overlay, created),
+        Record::BucketDeleted(deleted) => bucket_deleted(overlay, deleted),
+        Record::VersionPut(version) => version_put(overlay, version),
+        Record::VersionRemoved(removed) => version_removed(overlay, removed),
+        Record::UploadCreated(upload) => upload_created(overlay, upload),
+        Record::PartPut(part) => part_put(overlay, part),
+        Record::UploadEnded(ended) => upload_ended(overlay, ended),
+        Record::CredentialSet(set) => {
+            overlay.put(Column::Credential, set.access_key.clone().into_bytes(), set.to_bytes())
+        }
+    }
+}
+
+fn members_changed(overlay: &mut Overlay<'_>, changed: &MembersChanged) -> Result<(), IndexError> {
+    let stays = |key: &[u8]| changed.members.iter().any(|member| member.disk.0.as_slice() == key);
+    for gone in keys_with_prefix(overlay, Column::Disk, &[])?.into_iter().filter(|key| !stays(key)) {
+        overlay.remove(Column::Disk, gone)?;
+    }
+    for member in &changed.members {
+        overlay.put(Column::Disk, disk_key(member.disk), member.to_bytes())?;
+    }
+    Ok(())
+}
+
+fn disk_state_changed(overlay: &mut Overlay<'_>, changed: &DiskStateChanged) -> Result<(), IndexError> {
+    let key = disk_key(changed.disk);
+    let Some(mut member) = rows::get::<Member>(overlay, Column::Disk, &key)? else {
+        overlay.note_orphan();
+        return Ok(());
+    };
+    member.state = changed.state;
+    overlay.put(Column::Disk, key, member.to_bytes())
+}
+
+/// A segment opens once; its row is not reset when the record comes again.
+fn segment_opened(overlay: &mut Overlay<'_>, opened: &SegmentOpened) -> Result<(), IndexError> {
+    let key = key::segment(opened.segment);
+    if overlay.get(Column::Segment, &key)?.is_some() {
+        return Ok(());
+    }
+    let row = SegmentRow { opened: opened.clone(), len: 0, closed: false, read_back: false };
+    overlay.put(Column::Segment, key, row.to_bytes())
+}
+
+fn segment_closed(overlay: &mut Overlay<'_>, closed: &SegmentClosed) -> Result<(), IndexError> {
+    let key = key::segment(closed.segment);
+    let Some(mut row) = rows::get::<SegmentRow>(overlay, Column::Segment, &key)? else {
+        overlay.note_orphan();
+        return Ok(());
+    };
+    // What the journal named counts, whatever length a later record states: lengths only grow.
+    row.len = row.len.max(closed.len);
+    row.closed = true;
+    overlay.put(Column::Segment, key, row.to_bytes())
+}
+
+fn stripe_added(overlay: &mut Overlay<'_>, added: &StripeAdded) -> Result<(), IndexError> {
+    if !extend_segment(overlay, added.segment, added.offset, added.shard_len, "StripeAdded")? {
+        return Ok(());
+    }
+    let stripe = StripeRow { disk_len: disk_len(added.shard_len), hash: added.hash,
+        chunks: added.chunks.iter().map(|place| place.id).collect(),
+    };
+    overlay.put(Column::Stripe, key::stripe(added.segment, added.offset), stripe.to_bytes())?;
+    for place in &added.chunks {
+        add_chunk(overlay, place, place_row(place, added.domain, (added.segment, added.offset, added.shard_len)))?;
+    }
+    Ok(())
+}
+
+fn chunks_inlined(overlay: &mut Overlay<'_>, at: &StripePlace, inlined: &ChunksInlined) -> Result<(), IndexError> {
+    for place in &inlined.chunks {
+        let mut row = place_row(place, inlined.domain, (at.segment, at.offset, at.shard_len));
+        row.offset = at.inner_len.checked_add(place.offset).ok_or(IndexError::Record {
+            record: "ChunksInlined",
+            reason: "a chunk lies beyond the end of its stripe",
+        })?;
+        add_chunk(overlay, place, row)?;
+    }
+    Ok(())
+}
+
+/// The first copy wins, until one comes that says the others are damaged (R17).
+fn add_chunk(overlay: &mut Overlay<'_>, place: &ChunkPlace, row: ChunkRow) -> Result<(), IndexError> {
+    let key = key::chunk(place.id);
+    let replaces = place.flags & CHUNK_FLAG_REPLACES != 0;
+    if !replaces && overlay.get(Column::Chunk, &key)?.is_some() {
+        return Ok(());
+    }
+    overlay.put(Column::Chunk, key, row.to_bytes())
+}
+
+fn place_row(place: &ChunkPlace, domain: DomainId, (segment, stripe, shard_len): (SegmentId, u64, u32)) -> ChunkRow {
+    let ChunkPlace { id: _, offset, sealed_len, plain_len, flags: _ } = *place;
+    ChunkRow { segment, stripe, shard_len, offset, sealed_len, plain_len, domain }
+}
+
+/// Lets the row of a segment reach over a stripe. Whether the segment is known.
+fn extend_segment(
+    overlay: &mut Overlay<'_>,
+    segment: SegmentId,
+    offset: u64,
+    shard_len: u32,
+    record: &'static str,
+) -> Result<bool, IndexError> {
+    let key = key::segment(segment);
+    let Some(mut row) = rows::get::<SegmentRow>(overlay, Column::Segment, &key)? else {
+        overlay.note_orphan();
+        return Ok(false);
+    };
+    let end = offset.checked_add(disk_len(shard_len));
+    let end = end.ok_or(IndexError::Record { record, reason: "a stripe lies beyond the end of all files" })?;
+    row.len = row.len.max(end);
+    overlay.put(Column::Segment, key, row.to_bytes())?;
+    Ok(true)
+}
+
+fn bucket_created(overlay: &mut Overlay<'_>, created: &BucketCreated) -> Result<(), IndexError> {
+    let id = key::bucket(created.bucket);
+    overlay.put(Column::BucketName, created.name.clone().into_bytes(), id.clone())?;
+    overlay.put(Column::Bucket, id, created.to_bytes())
+}
+
+fn bucket_deleted(overlay: &mut Overlay<'_>, deleted: &BucketDeleted) -> Result<(), IndexError> {
+    let id = key::bucket(deleted.bucket);
+    let Some(created) = rows::get::<BucketCreated>(overlay, Column::Bucket, &id)? else {
+        overlay.note_orphan();
+        return Ok(());
+    };
+    // The name may belong to a later bucket already, when an older part of the journal is applied again.
+    if rows::bucket_id(overlay, &created.name)? == Some(deleted.bucket) {
+        overlay.remove(Column::BucketName, created.name.into_bytes())?;
+    }
+    overlay.remove(Column::Bucket, id)
+}
+
+fn version_put(overlay: &mut Overlay<'_>, put: &VersionPut) -> Result<(), IndexError> {
+    if overlay.get(Column::Bucket, &key::bucket(put.bucket))?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.put(Column::Version, key::version(put.bucket, &put.key, put.version), put.to_bytes())?;
+    let current = key::current(put.bucket, &put.key);
+    // The usual overwrite needs no scan: a current version is the newest one.
+    let overwrites =
+        overlay.get(Column::Current, &current)?.is_some_and(|newest| newest.as_slice() < &put.version.0[..]);
+    if overwrites && put.kind == VersionKind::Object {
+        return overlay.put(Column::Current, current, put.version.0.to_vec());
+    }
+    refresh_current(overlay, put.bucket, &put.key)
+}
+
+fn version_removed(overlay: &mut Overlay<'_>, removed: &VersionRemoved) -> Result<(), IndexError> {
+    let version = key::version(removed.bucket, &removed.key, removed.version);
+    if overlay.get(Column::Version, &version)?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.remove(Column::Version, version)?;
+    refresh_current(overlay, removed.bucket, &removed.key)
+}
+
+/// The current version is the newest one, when that is an object and no delete marker.
+fn refresh_current(overlay: &mut Overlay<'_>, bucket: BucketId, name: &str) -> Result<(), IndexError> {
+    let from = key::versions_of(bucket, name);
+    let to = key::after_prefix(&from);
+    let mut newest = None;
+    rows::scan(overlay, Column::Version, &from, to.as_deref(), &mut |_, version: VersionPut| {
+        newest = (version.kind == VersionKind::Object).then_some(version.version);
+        ControlFlow::Break(())
+    })?;
+    let current = key::current(bucket, name);
+    match newest {
+        Some(version) => overlay.put(Column::Current, current, version.0.to_vec()),
+        None => overlay.remove(Column::Current, current),
+    }
+}
+
+fn upload_created(overlay: &mut Overlay<'_>, upload: &UploadCreated) -> Result<(), IndexError> {
+    if overlay.get(Column::Bucket, &key::bucket(upload.bucket))?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    let key = key::upload(upload.bucket, &upload.key, upload.upload);
+    overlay.put(Column::Part, key::part(upload.upload, PART_OF_UPLOAD), key.clone())?;
+    overlay.put(Column::Upload, key, upload.to_bytes())
+}
+
+fn part_put(overlay: &mut Overlay<'_>, part: &PartPut) -> Result<(), IndexError> {
+    if part.number == PART_OF_UPLOAD {
+        return Err(IndexError::Record { record: "PartPut", reason: "a part has number 0" });
+    }
+    if overlay.get(Column::Part, &key::part(part.upload, PART_OF_UPLOAD))?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.put(Column::Part, key::part(part.upload, part.number), part.to_bytes())
+}
+
+fn upload_ended(overlay: &mut Overlay<'_>, ended: &UploadEnded) -> Result<(), IndexError> {
+    let key = key::upload(ended.bucket, &ended.key, ended.upload);
+    if overlay.get(Column::Upload, &key)?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    for part in keys_with_prefix(overlay, Column::Part, &ended.upload.0)? {
+        overlay.remove(Column::Part, part)?;
+    }
+    overlay.remove(Column::Upload, key)
+}
+
+fn keys_with_prefix(overlay: &Overlay<'_>, column: Column, prefix: &[u8]) -> Result<Vec<Vec<u8>>, IndexError> {
+    let mut keys = Vec::new();
+    overlay.scan(column, prefix, key::after_prefix(prefix).as_deref(), &mut |key, _| {
+        keys.push(key.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(keys)
+}
+
+fn disk_key(disk: DiskId) -> Vec<u8> {
+    disk.0.to_vec()
+}

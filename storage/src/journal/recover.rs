@@ -1,0 +1,153 @@
+//! Recovery: bring the index up to the end of the chain, decide the tail once, and say which segments a crash left open (R3, R8).
+
+use kovcheg_format::Decode;
+use kovcheg_format::frame::{Frame, associated_data};
+use kovcheg_format::id::{Lsn, StripeHash};
+use kovcheg_format::record::Record;
+use kovcheg_format::record::segment::SegmentRow;
+use std::ops::ControlFlow;
+
+use crate::error::{StorageError, StorageResult};
+use crate::index::rows::{self, META_APPLIED};
+use crate::index::{Column, Index, IndexError, IndexRead};
+use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe};
+use crate::journal::scan::{Chain, ChainStripe};
+use crate::keys::keyring::MetadataCipher;
+use crate::segment::repair::Mender;
+
+/// What recovery found.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// Newest stripe of the chain; position 0 in a new vault.
+    pub last: (Lsn, StripeHash),
+    /// Stripes replayed into the index.
+    pub replayed: u64,
+    /// Journal payload bytes read.
+    pub bytes_read: u64,
+    /// Whether the index was thrown away because it was not on the chain.
+    pub index_discarded: bool,
+    /// Segments and journal files that were open when the last life ended.
+    pub open_segments: Vec<SegmentRow>,
+}
+
+/// What replay needs.
+pub struct Replay<'a> {
+    /// Loads and mends stripes.
+    pub mender: &'a Mender,
+    /// The view to bring up to date.
+    pub index: &'a dyn Index,
+    /// Opens frames.
+    pub cipher: &'a MetadataCipher,
+    /// Whether torn tails may be rewritten (not when opened read-only).
+    pub may_write: bool,
+}
+
+/// Replays what the index lacks. The index is durable up to the end of the chain on return. `progress` hears the position after
+/// every stripe.
+pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
+    let index_discarded = position(replay, chain)?;
+    let mut replayed = 0;
+    while let Some(found) = chain.next()? {
+        mend(replay, &found)?;
+        replay_stripe(replay, chain, &found)?;
+        replayed += 1;
+        progress(chain.last().0);
+    }
+    if replayed > 0 || index_discarded {
+        replay.index.flush()?;
+    }
+    let open_segments = open_segments(replay.index)?;
+    Ok(Recovered { last: chain.last(), replayed, bytes_read: chain.bytes_read(), index_discarded, open_segments })
+}
+
+/// Puts the chain's cursor where the index stands; an index that is not on the chain is wiped (R8). Answers whether it was.
+fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
+    let applied: Option<Applied> = match rows::get(replay.index, Column::Meta, META_APPLIED) {
+        Ok(applied) => applied,
+        Err(IndexError::Row { .. }) => None,
+        Err(other) => return Err(other.into()),
+    };
+    let Some(applied) = applied else {
+        replay.index.wipe()?;
+        return Ok(false);
+    };
+    if chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash)? {
+        return Ok(false);
+    }
+    tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
+    replay.index.wipe()?;
+    Ok(true)
+}
+
+/// Rewrites a stripe that is not at full width, before anything is served from it (R3).
+fn mend(replay: &Replay<'_>, found: &ChainStripe) -> StorageResult<()> {
+    if !replay.may_write || found.stripe.lost.is_empty() {
+        return Ok(());
+    }
+    let known = found.opened.disks.iter().all(|disk| replay.mender.disks.slot(*disk).is_some());
+    if known {
+        replay.mender.write_back(&found.opened, &found.stripe)?;
+    }
+    Ok(())
+}
+
+fn replay_stripe(replay: &Replay<'_>, chain: &mut Chain, found: &ChainStripe) -> StorageResult<()> {
+    let header = &found.stripe.header;
+    let frame = open_frame(replay.cipher, found)?;
+    let place = StripePlace {
+        segment: header.segment,
+        offset: header.offset,
+        shard_len: header.shard_len,
+        inner_len: header.inner_len,
+        lsn: header.lsn,
+        epoch: header.epoch,
+        hash: header.hash,
+    };
+    let mut overlay = Overlay::new(replay.index)?;
+    for record in &frame.records {
+        if let Record::SegmentOpened(opened) = record {
+            chain.learn(opened);
+        }
+        apply_record(&mut overlay, &place, record)?;
+    }
+    apply_stripe(&mut overlay, &place)?;
+    let applied = Applied {
+        epoch: header.epoch,
+        lsn: header.lsn,
+        hash: header.hash,
+        journal: header.segment,
+        offset: header.offset,
+    };
+    replay.index.apply(overlay.into_batch(&applied))?;
+    Ok(())
+}
+
+/// Opens and decodes the records of a journal stripe.
+pub fn open_frame(cipher: &MetadataCipher, found: &ChainStripe) -> StorageResult<Frame> {
+    let header = &found.stripe.header;
+    let sealed = found.stripe.payload.get(..header.inner_len as usize).unwrap_or(&[]);
+    let aad = associated_data(header.pool, header.epoch, header.lsn, header.previous, header.retention_clock);
+    let plain = cipher.open(&aad, sealed)?;
+    Frame::from_bytes(&plain).map_err(|source| StorageError::format("journal frame", source))
+}
+
+fn open_segments(index: &dyn IndexRead) -> StorageResult<Vec<SegmentRow>> {
+    let mut open = Vec::new();
+    let mut failure = None;
+    index.scan(Column::Segment, &[], None, &mut |_, value| match SegmentRow::from_bytes(value) {
+        Ok(row) => {
+            if !row.closed {
+                open.push(row);
+            }
+            ControlFlow::Continue(())
+        }
+        Err(source) => {
+            failure = Some(IndexError::Row { column: "segment", source });
+            ControlFlow::Break(())
+        }
+    })?;
+    match failure {
+        Some(error) => Err(error.into()),
+        None => Ok(open),
+    }
+}

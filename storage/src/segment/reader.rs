@@ -1,0 +1,178 @@
+//! Reading ranges of stripes: the fast path straight from data shards, the careful path around lost and rotten ones.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use kovcheg_format::Decode;
+use kovcheg_format::id::SegmentId;
+use kovcheg_format::key;
+use kovcheg_format::record::segment::{SegmentOpened, SegmentRow};
+use kovcheg_format::shard::data_offset;
+use kovcheg_format::units::BLOCK_LEN;
+use parking_lot::{Mutex, RwLock};
+
+use crate::disk::{AlignedBuf, DiskError, DiskResult, Ticket};
+use crate::error::{StorageError, StorageResult};
+use crate::index::{Column, Index, IndexError};
+use crate::segment::repair::Mender;
+
+/// Segments whose shape is remembered; a row of the index is read for others.
+const CATALOG_MAX: usize = 65_536;
+/// Stripes that were put together the careful way and are kept, so that a missing disk does not cost a whole stripe per chunk.
+const CAREFUL_MAX: usize = 16;
+
+/// A range of one stripe's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StripeRange {
+    /// Segment.
+    pub segment: SegmentId,
+    /// Offset of the stripe in its files.
+    pub stripe: u64,
+    /// Data bytes of each shard.
+    pub shard_len: u32,
+    /// First byte within the payload.
+    pub from: u64,
+    /// Bytes.
+    pub len: usize,
+}
+
+type Careful = VecDeque<((SegmentId, u64), Arc<Vec<u8>>)>;
+
+/// Reads payload ranges of any stripe of the pool.
+pub struct SegmentReader {
+    mender: Arc<Mender>,
+    index: Arc<dyn Index>,
+    catalog: RwLock<HashMap<SegmentId, Arc<SegmentOpened>>>,
+    careful: Mutex<Careful>,
+}
+
+impl SegmentReader {
+    /// A reader over the pool's disks and index.
+    #[must_use]
+    pub fn new(mender: Arc<Mender>, index: Arc<dyn Index>) -> Self {
+        Self { mender, index, catalog: RwLock::new(HashMap::new()), careful: Mutex::new(VecDeque::new()) }
+    }
+
+    /// The careful reader below.
+    #[must_use]
+    pub fn mender(&self) -> &Arc<Mender> {
+        &self.mender
+    }
+
+    /// Remembers a segment that was just opened and is not in the index yet.
+    pub fn register(&self, opened: &SegmentOpened) {
+        let mut catalog = self.catalog.write();
+        if catalog.len() >= CATALOG_MAX {
+            catalog.clear();
+        }
+        catalog.insert(opened.segment, Arc::new(opened.clone()));
+    }
+
+    /// The shape of a segment.
+    pub fn shape(&self, segment: SegmentId) -> StorageResult<Arc<SegmentOpened>> {
+        if let Some(opened) = self.catalog.read().get(&segment) {
+            return Ok(opened.clone());
+        }
+        let Some(row) = self.index.get(Column::Segment, &key::segment(segment))? else {
+            return Err(StorageError::Operator(format!(
+                "segment {} is not in the index; stop the vault and run `kovcheg rebuild-index`",
+                segment.file_name()
+            )));
+        };
+        let row = SegmentRow::from_bytes(&row).map_err(|source| IndexError::Row { column: "segment", source })?;
+        self.register(&row.opened);
+        Ok(Arc::new(row.opened))
+    }
+
+    /// Reads a range from the data shards alone, unverified: the caller opens what it holds and comes back through
+    /// [`SegmentReader::read_careful`] when that fails.
+    pub fn read_fast(&self, range: &StripeRange) -> StorageResult<Vec<u8>> {
+        let opened = self.shape(range.segment)?;
+        let pieces = self.start_pieces(&opened, range);
+        let mut out = Vec::with_capacity(range.len);
+        for piece in pieces {
+            let buffer = piece.ticket?.wait(self.mender.disks.deadline)?;
+            out.extend_from_slice(buffer.get(piece.skip..piece.skip + piece.len).unwrap_or(&[]));
+        }
+        Ok(out)
+    }
+
+    /// Reads a range by loading its whole stripe, checking every shard, reconstructing what is lost and writing it back.
+    pub fn read_careful(&self, range: &StripeRange) -> StorageResult<Vec<u8>> {
+        let payload = self.load_careful(range.segment, range.stripe, range.shard_len)?;
+        let from = usize::try_from(range.from).unwrap_or(usize::MAX);
+        let bytes = from.checked_add(range.len).and_then(|end| payload.get(from..end));
+        bytes.map(<[u8]>::to_vec).ok_or_else(|| {
+            StorageError::Operator(format!(
+                "a row of the index points beyond stripe {} of segment {}; run `kovcheg rebuild-index`",
+                range.stripe,
+                range.segment.file_name()
+            ))
+        })
+    }
+
+    /// Forgets stripes put together the careful way (their shards changed).
+    pub fn forget_careful(&self) {
+        self.careful.lock().clear();
+    }
+
+    fn load_careful(&self, segment: SegmentId, stripe: u64, shard_len: u32) -> StorageResult<Arc<Vec<u8>>> {
+        let key = (segment, stripe);
+        if let Some((_, payload)) = self.careful.lock().iter().find(|(held, _)| *held == key) {
+            return Ok(payload.clone());
+        }
+        let opened = self.shape(segment)?;
+        let loaded = self.mender.load(&opened, stripe, Some(shard_len))?.ok_or_else(|| StorageError::Damaged {
+            segment,
+            offset: stripe,
+            lost: opened.disks.len(),
+            width: opened.disks.len(),
+            detail: "no shard is readable".to_owned(),
+        })?;
+        self.mender.write_back(&opened, &loaded)?;
+        let mut careful = self.careful.lock();
+        careful.push_back((key, loaded.payload.clone()));
+        while careful.len() > CAREFUL_MAX {
+            careful.pop_front();
+        }
+        Ok(loaded.payload)
+    }
+
+    fn start_pieces(&self, opened: &SegmentOpened, range: &StripeRange) -> Vec<Piece> {
+        let shard_len = u64::from(range.shard_len.max(1));
+        let mut pieces = Vec::new();
+        let (mut at, end) = (range.from, range.from + range.len as u64);
+        while at < end {
+            let shard = at / shard_len;
+            let within = at % shard_len;
+            let len = (shard_len - within).min(end - at);
+            pieces.push(self.start_piece(opened, range, shard, within, len));
+            at += len;
+        }
+        pieces
+    }
+
+    fn start_piece(&self, opened: &SegmentOpened, range: &StripeRange, shard: u64, within: u64, len: u64) -> Piece {
+        let first = range.stripe + data_offset(range.shard_len) as u64 + within;
+        let aligned = first - first % BLOCK_LEN;
+        let end = (first + len).next_multiple_of(BLOCK_LEN);
+        let to_len = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let shard = usize::try_from(shard).unwrap_or(usize::MAX);
+        let slot = opened.disks.get(shard).filter(|_| shard < usize::from(opened.k)).and_then(|disk| self.mender.disks.slot(*disk));
+        let ticket = match slot {
+            None => Err(DiskError::Closed { disk: format!("of shard {shard}") }),
+            Some(slot) => self
+                .mender
+                .files
+                .get(slot, opened.kind, opened.segment)
+                .map(|file| file.read(aligned, to_len(end - aligned))),
+        };
+        Piece { ticket, skip: to_len(first - aligned), len: to_len(len) }
+    }
+}
+
+struct Piece {
+    ticket: DiskResult<Ticket<AlignedBuf>>,
+    skip: usize,
+    len: usize,
+}

@@ -1,0 +1,300 @@
+//! The open data segments of the pool: where streams put full stripes, and how those become durable together (R19, R20).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use kovcheg_format::Encode;
+use kovcheg_format::directory::Directory;
+use kovcheg_format::id::{DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
+use kovcheg_format::record::Record;
+use kovcheg_format::record::segment::{ChunkPlace, SegmentClosed, StripeAdded};
+use kovcheg_format::shard::StripeKind;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::config::EngineConfig;
+use crate::disk::set::DiskSet;
+use crate::disk::DiskFile;
+use crate::error::{StorageError, StorageResult};
+use crate::segment::files::ShardFiles;
+use crate::segment::open::{OpenSegment, WrittenStripe, wait_all};
+use crate::segment::reader::SegmentReader;
+use crate::segment::stripe::StripeHead;
+
+/// Bytes that stay free on every disk for records, so that a full vault can still delete and say so.
+const RESERVE_BYTES: u64 = 64 << 20;
+/// Stripes between two looks at the free space of the disks.
+const SPACE_CHECK_EVERY: u64 = 32;
+
+/// Names for new segments of one epoch.
+pub struct SegmentIds {
+    epoch: Epoch,
+    next: AtomicU32,
+}
+
+impl SegmentIds {
+    /// Names of `epoch`, from its first.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self { epoch, next: AtomicU32::new(1) }
+    }
+
+    /// The life of the process.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The next name.
+    #[must_use]
+    pub fn next(&self) -> SegmentId {
+        SegmentId::new(self.epoch, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+type Handles = Arc<Vec<(DiskId, Arc<dyn DiskFile>)>>;
+
+/// A stripe of sealed chunks that was handed to the disks and is named by no record yet.
+pub struct PlacedStripe {
+    written: WrittenStripe,
+    handles: Handles,
+    failed: bool,
+    /// Domain of its chunks.
+    pub domain: DomainId,
+    /// Its chunks.
+    pub chunks: Vec<ChunkPlace>,
+    /// Data shards.
+    pub k: u8,
+}
+
+impl PlacedStripe {
+    /// Waits until the disks have taken the shards (not durable), which gives their memory back.
+    pub fn settle(&mut self, disks: &DiskSet) {
+        for (disk, error) in self.written.settle(disks.deadline) {
+            disks.failed_write(disk, &error);
+            self.failed = true;
+        }
+    }
+
+    /// The record that names it, once flushed.
+    #[must_use]
+    pub fn record(&self) -> StripeAdded {
+        StripeAdded {
+            segment: self.written.segment,
+            offset: self.written.offset,
+            shard_len: self.written.shard_len,
+            hash: self.written.hash,
+            domain: self.domain,
+            chunks: self.chunks.clone(),
+        }
+    }
+}
+
+struct Slot {
+    segment: OpenSegment,
+    handles: Handles,
+}
+
+/// Open data segments. Locks: the list for a moment, one segment while a stripe is handed over; never both ways round.
+pub struct SegmentStore {
+    disks: Arc<DiskSet>,
+    files: Arc<ShardFiles>,
+    reader: Arc<SegmentReader>,
+    ids: Arc<SegmentIds>,
+    clock: Arc<dyn Clock>,
+    shard_len_max: u64,
+    open_max: usize,
+    open: Mutex<Vec<Arc<Mutex<Slot>>>>,
+    news: Mutex<Vec<Record>>,
+    appended: AtomicU64,
+}
+
+impl SegmentStore {
+    /// A store without open segments.
+    #[must_use]
+    pub fn new(
+        reader: Arc<SegmentReader>,
+        ids: Arc<SegmentIds>,
+        clock: Arc<dyn Clock>,
+        config: &EngineConfig,
+    ) -> Self {
+        let mender = reader.mender().clone();
+        Self {
+            disks: mender.disks.clone(),
+            files: mender.files.clone(),
+            reader,
+            ids,
+            clock,
+            shard_len_max: config.segment_shard_len,
+            open_max: config.open_segments.max(1),
+            open: Mutex::new(Vec::new()),
+            news: Mutex::new(Vec::new()),
+            appended: AtomicU64::new(0),
+        }
+    }
+
+    /// The disks below.
+    #[must_use]
+    pub fn disks(&self) -> &Arc<DiskSet> {
+        &self.disks
+    }
+
+    /// Records about segments that must stand in the journal before any record that names their stripes.
+    #[must_use]
+    pub fn take_news(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.news.lock())
+    }
+
+    /// Hands one stripe of sealed chunks to the disks; not durable before [`SegmentStore::flush`]. `payload` holds the
+    /// envelopes that `chunks` place.
+    pub fn append(&self, domain: DomainId, mut payload: Vec<u8>, chunks: Vec<ChunkPlace>) -> StorageResult<PlacedStripe> {
+        self.check_space()?;
+        let directory = Directory { chunks: chunks.clone(), domain }.to_bytes();
+        payload.extend_from_slice(&directory);
+        let inner_len = u32::try_from(directory.len()).unwrap_or(u32::MAX);
+        self.append_payload(domain, &payload, inner_len, chunks)
+    }
+
+    /// Makes stripes durable on all their shards. Stripes whose disks failed are written again elsewhere (R4).
+    pub fn flush(&self, stripes: &mut [&mut PlacedStripe]) -> StorageResult<()> {
+        for stripe in stripes.iter_mut() {
+            stripe.settle(&self.disks);
+        }
+        self.sync(stripes);
+        for stripe in stripes.iter_mut() {
+            let mut attempts = self.disks.slots().len() + 1;
+            while self.is_doubtful(stripe) {
+                if attempts == 0 {
+                    return Err(StorageError::ReadOnly { reason: "every attempt to place a stripe failed".to_owned() });
+                }
+                attempts -= 1;
+                **stripe = self.relocate(stripe)?;
+                stripe.settle(&self.disks);
+                self.sync(&[stripe]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every open segment, for a clean end. Answers the records that say so.
+    #[must_use]
+    pub fn close_all(&self) -> Vec<Record> {
+        for slot in std::mem::take(&mut *self.open.lock()) {
+            self.note_closed(&slot.lock());
+        }
+        self.take_news()
+    }
+
+    /// A stripe is in doubt when a write failed or any of its disks was fenced since: a later flush proves nothing (R13).
+    fn is_doubtful(&self, stripe: &PlacedStripe) -> bool {
+        let fenced = |disk: &DiskId| self.disks.slot(*disk).is_none_or(|slot| slot.writable().is_none());
+        stripe.failed || stripe.handles.iter().any(|(disk, _)| fenced(disk))
+    }
+
+    fn sync(&self, stripes: &[&mut PlacedStripe]) {
+        let mut dirty: BTreeMap<SegmentId, &Handles> = BTreeMap::new();
+        for stripe in stripes {
+            dirty.insert(stripe.written.segment, &stripe.handles);
+        }
+        let tickets = dirty.values().flat_map(|handles| handles.iter().map(|(disk, file)| (*disk, file.sync()))).collect();
+        for (disk, error) in wait_all(tickets, self.disks.deadline) {
+            self.disks.failed_write(disk, &error);
+        }
+    }
+
+    fn relocate(&self, stripe: &PlacedStripe) -> StorageResult<PlacedStripe> {
+        let written = &stripe.written;
+        let opened = self.reader.shape(written.segment)?;
+        let loaded = self.reader.mender().load(&opened, written.offset, Some(written.shard_len))?;
+        let loaded = loaded.ok_or_else(|| StorageError::ReadOnly {
+            reason: format!("a stripe of segment {} failed on every disk", written.segment.file_name()),
+        })?;
+        tracing::warn!(segment = %written.segment.file_name(), offset = written.offset, "stripe written again on other disks");
+        self.append_payload(stripe.domain, &loaded.payload, loaded.header.inner_len, stripe.chunks.clone())
+    }
+
+    fn append_payload(
+        &self,
+        domain: DomainId,
+        payload: &[u8],
+        inner_len: u32,
+        chunks: Vec<ChunkPlace>,
+    ) -> StorageResult<PlacedStripe> {
+        let head = StripeHead {
+            kind: StripeKind::Data,
+            epoch: self.ids.epoch(),
+            lsn: Lsn(0),
+            previous: StripeHash::ZERO,
+            inner_len,
+            written_at: self.clock.wall_ms(),
+        };
+        loop {
+            let lease = self.lease()?;
+            let mut slot = lease.lock();
+            if !slot.segment.is_whole() || slot.segment.next_offset >= self.shard_len_max {
+                drop(slot);
+                self.retire(&lease);
+                continue;
+            }
+            let k = slot.segment.opened.k;
+            let written = slot.segment.append(&self.disks, &head, payload)?;
+            return Ok(PlacedStripe { written, handles: slot.handles.clone(), failed: false, domain, chunks, k });
+        }
+    }
+
+    /// An open segment that nobody writes to at this moment, a new one while there may be more, else any.
+    fn lease(&self) -> StorageResult<Arc<Mutex<Slot>>> {
+        {
+            let open = self.open.lock();
+            if let Some(free) = open.iter().find(|slot| slot.try_lock().is_some()) {
+                return Ok(free.clone());
+            }
+            if open.len() >= self.open_max {
+                if let Some(first) = open.first() {
+                    return Ok(first.clone());
+                }
+            }
+        }
+        let segment = OpenSegment::create(&self.disks, &self.files, self.ids.next(), StripeKind::Data)?;
+        self.reader.register(&segment.opened);
+        self.news.lock().push(segment.opened.clone().into());
+        let handles = Arc::new(segment.handles());
+        let slot = Arc::new(Mutex::new(Slot { segment, handles }));
+        self.open.lock().push(slot.clone());
+        Ok(slot)
+    }
+
+    fn retire(&self, lease: &Arc<Mutex<Slot>>) {
+        let mut open = self.open.lock();
+        let before = open.len();
+        open.retain(|slot| !Arc::ptr_eq(slot, lease));
+        let was_open = open.len() < before;
+        drop(open);
+        if was_open {
+            self.note_closed(&lease.lock());
+        }
+    }
+
+    fn note_closed(&self, slot: &Slot) {
+        let closed = SegmentClosed { segment: slot.segment.id(), len: slot.segment.next_offset };
+        self.news.lock().push(closed.into());
+    }
+
+    fn check_space(&self) -> StorageResult<()> {
+        if self.appended.fetch_add(1, Ordering::Relaxed) % SPACE_CHECK_EVERY != 0 {
+            return Ok(());
+        }
+        for slot in self.disks.writable() {
+            let space = slot.readable().map(|disk| disk.space()).transpose()?;
+            if let Some(space) = space.filter(|space| space.free < RESERVE_BYTES) {
+                self.appended.store(0, Ordering::Relaxed);
+                return Err(StorageError::Full(format!(
+                    "disk {} has {} bytes free, and {RESERVE_BYTES} are kept for records; add space to it",
+                    slot.label, space.free
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! One quiet thread: writes waiting audit records of refusals, and looks whether every disk is still where it was.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+
+use crate::engine::Engine;
+use crate::error::StorageResult;
+use crate::journal::sequencer::Commit;
+use crate::vault::operator;
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// The running thread; dropping it ends it.
+pub struct Housekeeper {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeper {
+    /// Starts the thread.
+    pub fn start(engine: Arc<Engine>) -> StorageResult<Self> {
+        let (stop, stopped) = bounded(1);
+        let run = move || {
+            while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+                probe_disks(&engine);
+                write_denials(&engine);
+            }
+        };
+        let thread = std::thread::Builder::new().name("housekeeper".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| operator(format!("cannot start a thread: {error}")))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        self.stop = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the housekeeper panicked");
+        }
+    }
+}
+
+/// A disk that is no longer reachable by its name (unmounted, moved, replaced) must not go on taking writes that nobody will find.
+fn probe_disks(engine: &Engine) {
+    for slot in engine.disks.slots() {
+        if let Some(Err(error)) = slot.writable().map(|disk| disk.probe()) {
+            slot.fence(&format!("it is not where it was: {error}"));
+        }
+    }
+}
+
+fn write_denials(engine: &Engine) {
+    if engine.denials.is_empty() || engine.refusal().is_some() {
+        return;
+    }
+    let records = engine.denials.take(engine.clock.wall_ms());
+    if let Err(error) = engine.commit(Commit::of(Box::new(move |_| Ok(records)))) {
+        tracing::error!(%error, "refusals could not be audited");
+    }
+}

@@ -1,0 +1,72 @@
+//! The recovery kit: confirmed by its holder, or used to bring the key file back (R11).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kovcheg_format::id::RequestId;
+use kovcheg_format::record::audit::{Action, Origin};
+use kovcheg_format::superblock::FailureDomain;
+
+use crate::disk::Disk;
+use crate::disk::open::{DriverChoice, open_disk};
+use crate::disk::superblock::{self};
+use crate::engine::Engine;
+use crate::error::StorageResult;
+use crate::journal::sequencer::Commit;
+use crate::keys::recovery::open_slot;
+use crate::object::guard::audit;
+use crate::vault::operator;
+use crate::vault::pool::{FoundPool, choose, survey};
+
+/// Checks the code against the key slots and remembers on every disk that it was shown; durable on return, audited.
+pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<()> {
+    if let Some(refusal) = engine.refusal() {
+        return Err(refusal);
+    }
+    let at = slot_of(found, code)?;
+    let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
+    engine.commit(Commit::of(Box::new(move |moment| {
+        Ok(vec![audit(moment, Action::ConfirmRecoveryKit, &by, "", "")])
+    })))?;
+    for disk in &found.disks {
+        let read = superblock::read(disk.disk.as_ref()).map_err(|error| operator(error.to_string()))?;
+        let mut block = read.block;
+        block.sequence += 1;
+        if let Some(slot) = block.key_slots.get_mut(at) {
+            slot.confirmed = true;
+        }
+        superblock::update(disk.disk.as_ref(), &block).map_err(|error| operator(error.to_string()))?;
+    }
+    engine.kit_confirmed.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// Opens the root key with the recovery kit and writes it to a new key file (0600, durable on return). The vault must be stopped.
+pub fn recover_key(disks: &[PathBuf], code: &str, key_file: &Path) -> StorageResult<()> {
+    let opened: Vec<(Arc<dyn Disk>, FailureDomain)> = disks
+        .iter()
+        .filter_map(|path| open_disk(path, DriverChoice::Plain).ok())
+        .map(|disk| (disk, FailureDomain::default()))
+        .collect();
+    let found = choose(survey(&opened)?)?;
+    let at = slot_of(&found, code)?;
+    let slot = found.newest.key_slots.get(at).ok_or_else(|| operator("the key slot is gone"))?;
+    let root = open_slot(slot, found.newest.pool, code).map_err(|error| operator(error.to_string()))?;
+    if root.check(found.newest.pool) != found.newest.key_check {
+        return Err(operator("the code opens its slot, but the key in it is not this vault's; try another disk"));
+    }
+    root.save(key_file).map_err(|error| operator(error.to_string()))
+}
+
+/// The first key slot that the code opens, or why none does.
+fn slot_of(found: &FoundPool, code: &str) -> StorageResult<usize> {
+    let mut complaint = "the vault has no recovery kit".to_owned();
+    for (at, slot) in found.newest.key_slots.iter().enumerate() {
+        match open_slot(slot, found.newest.pool, code) {
+            Ok(_) => return Ok(at),
+            Err(error) => complaint = error.to_string(),
+        }
+    }
+    Err(operator(complaint))
+}
