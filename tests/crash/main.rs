@@ -12,3 +12,4 @@
 mod machine;
 
 mod powercut;
+mod vault;

@@ -166,6 +166,14 @@ impl Filesystem for LosingFs {
         }
     }
 
+    fn link(&self, _: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let linked = self.with(|volume| {
+            volume.link(ino.0, newparent.0, newname)?;
+            volume.stat(ino.0)
+        });
+        answer_entry(linked.map(attributes), reply);
+    }
+
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         answer(self.with(|volume| volume.remove(parent.0, name, false)), reply);
     }

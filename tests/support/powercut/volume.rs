@@ -212,6 +212,16 @@ impl Volume {
         Ok(inode)
     }
 
+    /// A second name for a file.
+    pub fn link(&mut self, inode: u64, folder: u64, name: &OsStr) -> Result<(), Errno> {
+        self.file(inode)?;
+        if self.lookup(folder, name).is_ok() {
+            return Err(Errno::EEXIST);
+        }
+        self.change(inode, None, Some((folder, name.to_owned())));
+        Ok(())
+    }
+
     pub fn remove(&mut self, folder: u64, name: &OsStr, is_folder: bool) -> Result<(), Errno> {
         let inode = self.lookup(folder, name)?;
         let found = matches!(self.nodes.get(&inode), Some(Node::Folder));
