@@ -134,8 +134,7 @@ impl AdminClient {
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, ClientError> {
         let stream = connect(&self.folder).await?.ok_or_else(|| self.broken())?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|_| self.broken())?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| self.broken())?;
         // Ends by itself when the answer is read or dropped.
         tokio::spawn(connection);
         let request = Request::builder()

@@ -3,6 +3,7 @@
 //! - [`observe`]: `/health/live`, `/health/ready`, `/metrics`; no secrets, no control, nothing else.
 //! - [`api`]: `/v0/...` on `DIR/admin.sock`, which only the vault's own user and root may open ([`socket`]).
 //! - [`types`]: what the API says, frozen per version; never the engine's own structures.
+//! - [`serve`]: both of them until told to end.
 //! - [`client`]: the same API from the other side, for the command line.
 //! - [`ports`]: what this crate needs from the vault; `src/app.rs` plugs it in.
 
@@ -11,6 +12,7 @@ pub mod client;
 pub mod error;
 pub mod observe;
 pub mod ports;
+pub mod serve;
 pub mod socket;
 pub mod types;
 

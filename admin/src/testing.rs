@@ -98,8 +98,7 @@ impl VaultControl for FakeVault {
         }
         let total = self.steps.load(Ordering::SeqCst);
         for done in 1..=total {
-            let now =
-                VerifyProgress { objects_done: done, objects_total: total, bytes_done: done, bytes_total: total };
+            let now = VerifyProgress { objects_done: done, objects_total: total, ..VerifyProgress::default() };
             if progress(&now).is_break() {
                 self.stopped.store(true, Ordering::SeqCst);
                 return Ok(report(done, true));
@@ -122,7 +121,7 @@ impl VaultControl for FakeVault {
 fn report(objects: u64, interrupted: bool) -> VerifyReport {
     let damaged =
         vec![DamagedObject { bucket: "b".to_owned(), key: "k".to_owned(), reason: "3 of 6 shards".to_owned() }];
-    VerifyReport { objects, bytes: 1, chunks: 1, damaged, repaired_shards: 1, interrupted }
+    VerifyReport { objects, damaged, interrupted, ..VerifyReport::default() }
 }
 
 struct NoMetrics;

@@ -143,6 +143,8 @@ pub struct Progress {
     pub bytes_done: u64,
     /// Bytes in all.
     pub bytes_total: u64,
+    /// Stripes checked shard by shard.
+    pub stripes_done: u64,
 }
 
 impl From<&VerifyProgress> for Progress {
@@ -152,6 +154,7 @@ impl From<&VerifyProgress> for Progress {
             objects_total: progress.objects_total,
             bytes_done: progress.bytes_done,
             bytes_total: progress.bytes_total,
+            stripes_done: progress.stripes_done,
         }
     }
 }
@@ -174,12 +177,16 @@ pub struct Report {
     pub objects: u64,
     /// Bytes hashed.
     pub bytes: u64,
-    /// Chunks opened.
-    pub chunks: u64,
+    /// Stripes checked shard by shard.
+    pub stripes: u64,
+    /// Stripes of which more than m shards are lost.
+    pub damaged_stripes: Vec<String>,
     /// Objects that do not come back whole.
     pub damaged: Vec<DamagedObject>,
     /// Shards that were rotten or missing and were written back.
     pub repaired_shards: u64,
+    /// Shards that lack because their disk is missing or takes no writes.
+    pub lacking_shards: u64,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
 }
@@ -190,11 +197,21 @@ impl From<VerifyReport> for Report {
         Self {
             objects: report.objects,
             bytes: report.bytes,
-            chunks: report.chunks,
+            stripes: report.stripes,
+            damaged_stripes: report.damaged_stripes,
             damaged: damaged.map(|d| DamagedObject { bucket: d.bucket, key: d.key, reason: d.reason }).collect(),
             repaired_shards: report.repaired_shards,
+            lacking_shards: report.lacking_shards,
             interrupted: report.interrupted,
         }
+    }
+}
+
+impl Report {
+    /// Whether something does not come back whole.
+    #[must_use]
+    pub fn found_damage(&self) -> bool {
+        !(self.damaged.is_empty() && self.damaged_stripes.is_empty())
     }
 }
 

@@ -104,6 +104,7 @@ pub fn row_of(error: &StorageError) -> Row {
         StorageError::Format { .. } => {
             inner("A stored record could not be read; the vault's operator must look at it.")
         }
+        StorageError::Erasure(_) => inner("The data could not be put together; the vault's operator must look at it."),
         StorageError::Disk(_) => inner("A disk of the vault failed; the vault's operator must look at it."),
         StorageError::Index(_) => inner("The vault's index failed; the vault's operator must look at it."),
         StorageError::Stopping(_) => row("ServiceUnavailable", 503, "The vault is stopping; try again later."),

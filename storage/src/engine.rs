@@ -7,7 +7,7 @@ use kovcheg_format::Decode;
 use kovcheg_format::id::{ChunkId, DomainId};
 use kovcheg_format::manifest::Node;
 use kovcheg_format::record::segment::ChunkRow;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::pipeline::{ContentKind, DomainCipher, Verified};
 use crate::clock::Clock;
@@ -49,6 +49,8 @@ pub struct Engine {
     pub warnings: Mutex<Vec<String>>,
     /// Refusals waiting for their audit record.
     pub denials: crate::object::denial::Denials,
+    /// Access key of the root credential, empty when none is set.
+    pub root_access_key: RwLock<String>,
     /// Whether the holder of the recovery kit has shown it.
     pub kit_confirmed: std::sync::atomic::AtomicBool,
 }

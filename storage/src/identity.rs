@@ -66,6 +66,7 @@ pub fn set_root(engine: &Arc<Engine>, access_key: &str, secret: &str) -> Storage
         records.push(new.into());
         Ok(records)
     })))?;
+    *engine.root_access_key.write() = access_key.to_owned();
     Ok(if before.is_some() { RootChange::Replaced } else { RootChange::Created })
 }
 

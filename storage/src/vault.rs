@@ -201,3 +201,6 @@ impl Vault {
 pub(crate) fn operator(text: impl Into<String>) -> StorageError {
     StorageError::Operator(text.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,11 @@ async fn client_that_goes_away_stops_its_verification_and_a_second_is_refused_me
     let first = client.clone();
     let task = tokio::spawn(async move {
         let mut started = Some(started);
-        first.verify(None, |_| drop(started.take().map(|started| started.send(())))).await
+        first
+            .verify(None, |_| {
+                let _ = started.take().map(|started| started.send(()));
+            })
+            .await
     });
     wait.await.unwrap();
     let second = client.verify(None, |_| {}).await;

@@ -40,8 +40,16 @@ fn vault(out: &mut Text, status: &VaultStatus) {
         ("kovcheg_buckets", "Buckets.", status.buckets),
         ("kovcheg_journal_lsn", "Newest durable position of the journal.", status.lsn),
         ("kovcheg_epoch", "Life of the process.", status.epoch),
-        ("kovcheg_recovery_kit_confirmed", "1 when the recovery kit was confirmed.", status.recovery_kit_confirmed.into()),
-        ("kovcheg_warnings", "Things an operator should mend; `kovcheg status` names them.", status.warnings.len() as u64),
+        (
+            "kovcheg_recovery_kit_confirmed",
+            "1 when the recovery kit was confirmed.",
+            status.recovery_kit_confirmed.into(),
+        ),
+        (
+            "kovcheg_warnings",
+            "Things an operator should mend; `kovcheg status` names them.",
+            status.warnings.len() as u64,
+        ),
     ];
     for (name, help, value) in single {
         out.family(name, "gauge", help);
@@ -58,7 +66,9 @@ fn disks(out: &mut Text, status: &VaultStatus) {
     let columns: [(&str, &str, &str, fn(&kovcheg_storage::status::DiskStatus) -> u64); 4] = [
         ("kovcheg_disk_total_bytes", "gauge", "Size of the disk.", |disk| disk.total),
         ("kovcheg_disk_free_bytes", "gauge", "Bytes free on the disk.", |disk| disk.free),
-        ("kovcheg_disk_bad_ranges_total", "counter", "Ranges unreadable or rotten since start.", |disk| disk.bad_ranges),
+        ("kovcheg_disk_bad_ranges_total", "counter", "Ranges unreadable or rotten since start.", |disk| {
+            disk.bad_ranges
+        }),
         ("kovcheg_disk_repaired_shards_total", "counter", "Shards written back since start.", |disk| disk.repaired),
     ];
     for (name, kind, help, value) in columns {

@@ -116,6 +116,9 @@ impl S3Auth for Gatekeeper {
 impl S3Access for Gatekeeper {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = cx.s3_op().name().to_owned();
+        if let Some(caller) = cx.extensions_mut().get::<Caller>() {
+            caller.set_operation(&operation);
+        }
         let Some(access_key) = cx.credentials().map(|credentials| credentials.access_key.clone()) else {
             return Err(s3_error!(
                 AccessDenied,
@@ -123,7 +126,6 @@ impl S3Access for Gatekeeper {
             ));
         };
         if let Some(caller) = cx.extensions_mut().get::<Caller>() {
-            caller.set_operation(&operation);
             caller.set_actor(&access_key);
         }
         refuse_unsupported(cx.headers())?;

@@ -193,6 +193,17 @@ impl DiskSet {
         self.slots.iter().filter(|slot| slot.writable().is_some()).cloned().collect()
     }
 
+    /// Every disk that does not serve, and why.
+    #[must_use]
+    pub fn complaints(&self) -> String {
+        let idle = self.slots.iter().filter(|slot| slot.writable().is_none());
+        let each = idle.map(|slot| {
+            let (state, reason) = slot.state.read().clone();
+            format!("{} is {}: {}", slot.label, state_word(state), reason.unwrap_or_default())
+        });
+        each.collect::<Vec<_>>().join("; ")
+    }
+
     /// Data shards that new segments can have now: k, or fewer on a narrower pool (R4); `None` below m+1 writable disks.
     #[must_use]
     pub fn width_now(&self) -> Option<u8> {

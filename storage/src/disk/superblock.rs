@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kovcheg_format::FormatError;
-use kovcheg_format::id::{DiskId, PoolId};
+use kovcheg_format::id::{DiskId, Epoch, PoolId};
 use kovcheg_format::superblock::{COPIES, SLOT_LEN, Superblock};
 use thiserror::Error;
 
@@ -119,11 +119,13 @@ pub fn read(disk: &dyn Disk) -> Result<SuperblockRead, SuperblockError> {
 }
 
 /// Makes an empty folder a disk. Durable on return. Refuses a folder that holds anything but `lost+found` or what an
-/// interrupted attempt of ours left.
+/// interrupted attempt of ours left. A disk of a pool that was never opened for writing (epoch 0) holds no data: it is
+/// what an interrupted first start leaves, and becomes a disk of the new pool.
 pub fn initialise(disk: &dyn Disk, block: &Superblock) -> Result<(), SuperblockError> {
     let label = || disk.label().to_owned();
     match read(disk) {
         Err(SuperblockError::Missing { .. }) => {}
+        Ok(found) if found.block.epoch == Epoch(0) => return replace(disk, block),
         Ok(found) => {
             return Err(SuperblockError::Taken { disk: label(), pool: found.block.pool, id: found.block.disk });
         }
@@ -135,8 +137,11 @@ pub fn initialise(disk: &dyn Disk, block: &Superblock) -> Result<(), SuperblockE
     if let Some(found) = files.chain(folders).next() {
         return Err(SuperblockError::Foreign { disk: label(), found });
     }
-    write_small(disk, SUPERBLOCK_FILE, &block.to_slot().repeat(COPIES))?;
-    Ok(())
+    replace(disk, block)
+}
+
+fn replace(disk: &dyn Disk, block: &Superblock) -> Result<(), SuperblockError> {
+    Ok(write_small(disk, SUPERBLOCK_FILE, &block.to_slot().repeat(COPIES))?)
 }
 
 /// Writes a newer superblock over the one of the same disk. Durable on return; a crash before leaves the old one or the

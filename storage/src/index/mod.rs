@@ -119,6 +119,11 @@ pub trait Index: IndexRead {
     /// Makes everything applied so far durable.
     fn flush(&self) -> Result<(), IndexError>;
 
+    /// Bytes the index takes on its file system, about; 0 when it is in memory only.
+    fn size_bytes(&self) -> u64 {
+        0
+    }
+
     /// Removes every row (before a rebuild). Durable on return.
     fn wipe(&self) -> Result<(), IndexError>;
 }

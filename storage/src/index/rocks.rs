@@ -112,6 +112,10 @@ impl IndexRead for RocksIndex {
 }
 
 impl Index for RocksIndex {
+    fn size_bytes(&self) -> u64 {
+        Self::size_bytes(self).unwrap_or(0)
+    }
+
     fn apply(&self, batch: Batch) -> Result<(), IndexError> {
         let mut writes = WriteBatch::default();
         for change in &batch.changes {

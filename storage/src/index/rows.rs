@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use kovcheg_format::codec::{Decode, Reader};
-use kovcheg_format::id::{BucketId, StripeHash};
+use kovcheg_format::id::{BucketId, ChunkId, StripeHash};
 use kovcheg_format::{FormatError, layout};
 
 use crate::index::digest::SetDigest;
@@ -25,6 +25,8 @@ layout! {
         pub disk_len: u64,
         /// Its hash.
         pub hash: StripeHash,
+        /// Its chunks, for the locality cache of dedup look-ups (R18).
+        pub chunks: Vec<ChunkId>,
     }
 }
 

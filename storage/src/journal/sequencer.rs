@@ -310,7 +310,7 @@ impl Worker {
                 ordinal,
                 now: self.parts.clock.wall_ms(),
             };
-            let proposed = (commit.propose)(&moment);
+            let proposed = (commit.propose)(&moment).and_then(checked);
             match proposed.and_then(|records| foresee(&mut preview, &records).map(|()| records)) {
                 Err(error) => (commit.done)(Err(error)),
                 Ok(records) => {
@@ -362,6 +362,14 @@ fn refuse_all(batch: Vec<Commit>, error: &StorageError) -> Accepted {
         (commit.done)(Err(error.clone()));
     }
     Accepted { records: Vec::new(), inline: Vec::new(), answers: Vec::new() }
+}
+
+/// Refuses records that no reader would take, before they reach the journal.
+fn checked(records: Vec<Record>) -> StorageResult<Vec<Record>> {
+    for record in &records {
+        record.check().map_err(|source| StorageError::format("record", source))?;
+    }
+    Ok(records)
 }
 
 /// Lets later proposals of the batch see what an earlier one decided. Places do not matter to them.

@@ -110,12 +110,12 @@ pub fn propose_delete(
 
 fn check_precondition(precondition: &Precondition, current: Option<&VersionPut>) -> StorageResult<()> {
     if precondition.must_not_exist && current.is_some() {
-        return Err(StorageError::PreconditionFailed("If-None-Match: * and the key exists"));
+        return Err(StorageError::PreconditionFailed("If-None-Match"));
     }
     match (&precondition.etag, current) {
         (Some(_), None) => Err(StorageError::NoSuchKey),
         (Some(wanted), Some(current)) if *wanted != current.etag => {
-            Err(StorageError::PreconditionFailed("If-Match and the object has another ETag"))
+            Err(StorageError::PreconditionFailed("If-Match"))
         }
         _ => Ok(()),
     }

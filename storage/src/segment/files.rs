@@ -9,7 +9,7 @@ use kovcheg_format::shard::StripeKind;
 use parking_lot::Mutex;
 
 use crate::disk::set::DiskSlot;
-use crate::disk::{DiskError, DiskFile, DiskResult};
+use crate::disk::{Disk, DiskError, DiskFile, DiskResult};
 
 /// Open handles kept; far below the usual limit of 1,024 descriptors for 128 disks.
 const HANDLES_MAX: usize = 512;
@@ -35,6 +35,18 @@ pub fn folder(kind: StripeKind, segment: SegmentId) -> String {
 #[must_use]
 pub fn name(kind: StripeKind, segment: SegmentId) -> String {
     format!("{}/{}", folder(kind, segment), segment.file_name())
+}
+
+/// Makes an empty shard file for a segment, with its folders; durable by name on return.
+pub fn create(disk: &dyn Disk, kind: StripeKind, segment: SegmentId) -> DiskResult<Arc<dyn DiskFile>> {
+    if kind == StripeKind::Data {
+        disk.make_folder(SEGMENT_FOLDER)?;
+    }
+    let folder = folder(kind, segment);
+    disk.make_folder(&folder)?;
+    let file = disk.create(&name(kind, segment))?;
+    disk.sync_folder(&folder)?;
+    Ok(file)
 }
 
 type Handles = HashMap<(DiskId, SegmentId), Arc<dyn DiskFile>>;

@@ -12,7 +12,7 @@ use kovcheg_policy::placement::place;
 use crate::disk::set::{DiskSet, DiskSlot};
 use crate::disk::{AlignedBuf, DiskError, DiskFile, Ticket};
 use crate::error::{StorageError, StorageResult};
-use crate::segment::files::{ShardFiles, folder, name};
+use crate::segment::files::{self, ShardFiles, name};
 use crate::segment::stripe::{StripeHead, StripePosition, build};
 
 /// A segment that takes stripes.
@@ -188,17 +188,13 @@ fn choose(disks: &DiskSet, segment: SegmentId) -> StorageResult<Vec<Arc<DiskSlot
         })
         .collect();
     let chosen = place(&facts, disks.k, disks.m, segment.0)
-        .map_err(|reason| StorageError::ReadOnly { reason: reason.to_string() })?;
+        .map_err(|reason| StorageError::ReadOnly { reason: format!("{reason}: {}", disks.complaints()) })?;
     Ok(chosen.iter().filter_map(|id| disks.slot(*id).cloned()).collect())
 }
 
 fn create_file(slot: &DiskSlot, segment: SegmentId, kind: StripeKind) -> Result<Arc<dyn DiskFile>, DiskError> {
     let Some(disk) = slot.writable() else { return Err(DiskError::Closed { disk: slot.label.clone() }) };
-    let folder = folder(kind, segment);
-    disk.make_folder(&folder)?;
-    let file = disk.create(&name(kind, segment))?;
-    disk.sync_folder(&folder)?;
-    Ok(file)
+    files::create(disk.as_ref(), kind, segment)
 }
 
 fn remove_files(made: &[(Arc<DiskSlot>, Arc<dyn DiskFile>)], segment: SegmentId, kind: StripeKind) {

@@ -14,7 +14,7 @@ use crate::disk::set::{DiskSet, DiskSlot};
 use crate::disk::{AlignedBuf, DiskError, DiskFile, DiskResult};
 use crate::erasure::code::Code;
 use crate::error::{StorageError, StorageResult};
-use crate::segment::files::{ShardFiles, folder, name};
+use crate::segment::files::{self, ShardFiles};
 use crate::segment::stripe::{StripeHead, StripePosition, build, join};
 
 /// A stripe that was put together and proved.
@@ -156,10 +156,7 @@ impl Mender {
             other => return other,
         }
         let Some(disk) = slot.repairable() else { return Err(DiskError::Closed { disk: slot.label.clone() }) };
-        let folder = folder(opened.kind, opened.segment);
-        disk.make_folder(&folder)?;
-        let file = disk.create(&name(opened.kind, opened.segment))?;
-        disk.sync_folder(&folder)?;
+        let file = files::create(disk.as_ref(), opened.kind, opened.segment)?;
         self.files.put(slot.id, opened.segment, file.clone());
         Ok(file)
     }

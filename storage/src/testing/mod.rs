@@ -10,7 +10,9 @@
 )]
 
 pub mod conformance;
+pub mod driver;
 pub mod faults;
 pub mod scratch;
 pub mod sim_disk;
 pub mod sim_medium;
+pub mod world;

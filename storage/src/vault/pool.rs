@@ -209,7 +209,7 @@ fn check_shape(k: u8, m: u8, disks: usize) -> StorageResult<()> {
 /// Raises the epoch on every disk, durably, before anything else is written (R3). A disk that refuses is fenced later; too few
 /// that take it end the opening.
 pub fn raise_epoch(found: &mut FoundPool) -> StorageResult<Epoch> {
-    let epoch = Epoch(found.epoch_before.0 + 1);
+    let epoch = found.epoch_before.next().ok_or_else(|| operator("the vault has used up its epochs"))?;
     let mut taken = 0;
     let newest = found.newest.clone();
     for disk in &mut found.disks {

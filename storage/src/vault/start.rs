@@ -8,7 +8,7 @@ use kovcheg_format::keyring::SealedKeyring;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::pool::{DiskState, EpochStarted, Member, MembersChanged};
 use kovcheg_format::record::segment::{SegmentClosed, SegmentRow};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -19,6 +19,7 @@ use crate::disk::open::open_disk;
 use crate::disk::set::DiskSet;
 use crate::engine::Engine;
 use crate::error::StorageResult;
+use crate::identity;
 use crate::index::Index;
 use crate::index::digest::digest_of;
 use crate::index::rows;
@@ -105,7 +106,7 @@ fn open_index(options: &OpenOptions) -> StorageResult<Arc<dyn Index>> {
         write_buffer_bytes: options.engine.index_write_buffer_bytes,
         ..RocksConfig::default()
     };
-    Ok(Arc::new(RocksIndex::open(&options.index_dir, &config)?))
+    Ok(Arc::new(RocksIndex::open(&options.index_dir, config)?))
 }
 
 #[cfg(not(feature = "rocks"))]
@@ -209,6 +210,9 @@ pub fn start(mut parts: Parts) -> StorageResult<Started> {
         returning::catch_up(&mender, parts.index.as_ref(), &seen)?;
     }
     let engine = Arc::new(wire(parts, &base, epoch, &mender, metadata, recovered.last)?);
+    if let Some(root) = identity::root(&engine)? {
+        *engine.root_access_key.write() = root.access_key;
+    }
     if engine.read_only.is_none() {
         announce(&engine, &base.found, epoch, &recovered)?;
     }
@@ -270,6 +274,7 @@ fn wire(
         read_only: base.read_only.clone(),
         warnings: Mutex::new(warnings(base)),
         denials: crate::object::denial::Denials::default(),
+        root_access_key: RwLock::new(String::new()),
         kit_confirmed: std::sync::atomic::AtomicBool::new(kit_confirmed(&base.found)),
     })
 }

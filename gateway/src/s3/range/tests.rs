@@ -6,7 +6,10 @@ use s3s::dto::{ETag, ETagCondition, Range, Timestamp, TimestampFormat};
 use super::{Conditions, slice, timestamp};
 use crate::s3::fixtures::version;
 
-fn asked(size: u64, range: &str) -> Result<(u64, u64, Option<String>), (String, u16, String)> {
+type Bytes = (u64, u64, Option<String>);
+type Refusal = (String, u16, String);
+
+fn asked(size: u64, range: &str) -> Result<Bytes, Refusal> {
     let range = Range::parse(range).unwrap();
     match slice(&version(size, &[]), Some(range), None) {
         Ok(slice) => Ok((slice.start, slice.end, slice.content_range())),

@@ -163,3 +163,19 @@ fn nothing_is_taken_over() {
     assert!(matches!(update(&*taken, &other), Err(SuperblockError::OtherDisk { .. })));
     assert_eq!(read(&*taken).unwrap().block, block(1));
 }
+
+/// Goal: what an interrupted first start leaves is taken over; once the pool was opened for writing, nothing is.
+#[test]
+fn only_a_pool_never_opened_is_replaced() {
+    let pool = SimPool::new(11, 1);
+    let disk = pool.disk(0);
+    let other = Superblock { pool: PoolId([8; 16]), ..block(0) };
+    initialise(&*disk, &other).unwrap();
+    write_small(&*disk, "keyring", b"of the other pool").unwrap();
+    disk.make_folder("journal").unwrap();
+    initialise(&*disk, &block(0)).unwrap();
+    assert_eq!(read(&*disk).unwrap().block, block(0));
+    update(&*disk, &block(1)).unwrap();
+    let result = initialise(&*disk, &other);
+    assert!(matches!(result, Err(SuperblockError::Taken { .. })), "{result:?}");
+}

@@ -45,7 +45,7 @@ layout! {
         pub hash: StripeHash,
         /// Journal file it lies in.
         pub journal: SegmentId,
-        /// Offset of the stripe after it, in that file.
+        /// Offset of its shards in that file.
         pub offset: u64,
     }
 }
@@ -75,7 +75,7 @@ pub struct StripePlace {
 }
 
 impl StripePlace {
-    /// The state of an index that holds everything up to and with this stripe. Saturates: no file is that long.
+    /// The state of an index that holds everything up to and with this stripe.
     #[must_use]
     pub fn applied(&self) -> Applied {
         Applied {
@@ -83,7 +83,7 @@ impl StripePlace {
             lsn: self.lsn,
             hash: self.hash,
             journal: self.segment,
-            offset: self.offset.saturating_add(disk_len(self.shard_len)),
+            offset: self.offset,
         }
     }
 }
@@ -175,7 +175,9 @@ fn stripe_added(overlay: &mut Overlay<'_>, added: &StripeAdded) -> Result<(), In
     if !extend_segment(overlay, added.segment, added.offset, added.shard_len, "StripeAdded")? {
         return Ok(());
     }
-    let stripe = StripeRow { disk_len: disk_len(added.shard_len), hash: added.hash };
+    let stripe = StripeRow { disk_len: disk_len(added.shard_len), hash: added.hash,
+        chunks: added.chunks.iter().map(|place| place.id).collect(),
+    };
     overlay.put(Column::Stripe, key::stripe(added.segment, added.offset), stripe.to_bytes())?;
     for place in &added.chunks {
         add_chunk(overlay, place, place_row(place, added.domain, (added.segment, added.offset, added.shard_len)))?;

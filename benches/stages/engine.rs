@@ -1,0 +1,124 @@
+//! The real path: bodies go through the handle into a vault of six directories, timed by the CPU clock of the process.
+//!
+//! Everything counts that the vault spends: gathering, look-up, manifest, journal, index, and the kernel's share of writing.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kovcheg_format::id::{RequestId, TenantId};
+use kovcheg_format::record::audit::Origin;
+use kovcheg_format::record::bucket::Namespace;
+use kovcheg_format::superblock::FailureDomain;
+use kovcheg_storage::config::EngineConfig;
+use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::object::types::{NewBucket, NewVersion, NoObserver};
+use kovcheg_storage::vault::{DiskSpec, OpenOptions, Vault};
+
+use crate::{Failure, Limits, cpu_seconds, random_from, report};
+
+/// Bytes of one object.
+const OBJECT_LEN: usize = 256 << 20;
+/// Bytes handed over at a time, as a gateway's body stream does.
+const PIECE_LEN: usize = 64 << 10;
+/// Objects of new data, and as many of data that is stored already.
+const OBJECTS: u64 = 5;
+const BUCKET: &str = "bench";
+
+/// A vault in a folder of its own, removed at the end.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{} was left behind: {error}", self.0.display());
+        }
+    }
+}
+
+/// What a put cost.
+struct Cost {
+    cpu: f64,
+    wall: f64,
+}
+
+/// Puts new and known objects, prints GB for each CPU second and the share of the serial limits.
+pub fn run(limits: &Limits) -> Result<(), Failure> {
+    let folder = std::env::var_os("KOVCHEG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let scratch = Scratch(folder.join(format!("kovcheg-bench-{}", std::process::id())));
+    fs::create_dir(&scratch.0)?;
+    let opened = Vault::open(&options(&scratch.0))?;
+    let vault = opened.vault;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = vault.handle();
+    let driver = vault.handle().status().disks.first().map(|disk| disk.driver.clone()).unwrap_or_default();
+    println!(
+        "\nreal path, {OBJECTS} objects of {} MiB each, 4+2 over six folders ({driver}), median",
+        OBJECT_LEN >> 20
+    );
+    runtime.block_on(handle.create_bucket(
+        origin(),
+        NewBucket { name: BUCKET.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None },
+    ))?;
+    // The first object warms caches, open segments and the allocator, and is what duplicates are made of.
+    let known = random_from(u64::MAX / 2, OBJECT_LEN);
+    runtime.block_on(put(&handle, "known", &known))?;
+    let (mut new, mut duplicate) = (Vec::new(), Vec::new());
+    for number in 0..OBJECTS {
+        let body = random_from((number + 1) << 40, OBJECT_LEN);
+        new.push(runtime.block_on(put(&handle, &format!("new/{number}"), &body))?);
+        duplicate.push(runtime.block_on(put(&handle, &format!("again/{number}"), &known))?);
+    }
+    verdict("new data", &new, limits.new_data());
+    verdict("duplicates", &duplicate, limits.duplicates());
+    drop(handle);
+    vault.close()?;
+    Ok(())
+}
+
+fn verdict(name: &str, costs: &[Cost], limit: f64) {
+    let rate_of = |seconds: f64| OBJECT_LEN as f64 / 1e9 / seconds;
+    let rate = rate_of(median(costs.iter().map(|cost| cost.cpu).collect()));
+    report(&format!("{name}, for each CPU second"), rate);
+    println!("  {:<40} {:>7.1} %", format!("{name}, of the serial limit"), 100.0 * rate / limit);
+    report(&format!("{name}, wall clock"), rate_of(median(costs.iter().map(|cost| cost.wall).collect())));
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::INFINITY)
+}
+
+/// One object, from the first byte to the durable answer.
+async fn put(handle: &VaultHandle, key: &str, body: &[u8]) -> Result<Cost, Failure> {
+    let pieces: Vec<Vec<u8>> = body.chunks(PIECE_LEN).map(<[u8]>::to_vec).collect();
+    let started = std::time::Instant::now();
+    let before = cpu_seconds(libc::CLOCK_PROCESS_CPUTIME_ID);
+    let mut stream = handle.begin_object(origin(), BUCKET, key, Box::new(NoObserver)).await?;
+    for piece in pieces {
+        stream.write(piece.into()).await?;
+    }
+    let ended = stream.end().await?;
+    ended.commit_object(NewVersion { etag: "bench".to_owned(), ..NewVersion::default() }).await?;
+    let cpu = cpu_seconds(libc::CLOCK_PROCESS_CPUTIME_ID) - before;
+    Ok(Cost { cpu, wall: started.elapsed().as_secs_f64() })
+}
+
+fn origin() -> Origin {
+    Origin { actor: "bench".to_owned(), address: String::new(), request: RequestId::ZERO }
+}
+
+fn options(folder: &std::path::Path) -> OpenOptions {
+    let disk =
+        |number| DiskSpec { path: folder.join(format!("disk{number}")), failure_domain: FailureDomain::default() };
+    OpenOptions {
+        disks: (0..6).map(disk).collect(),
+        index_dir: folder.join("index"),
+        key_file: folder.join("root.key"),
+        k: 4,
+        m: 2,
+        create: true,
+        read_only: false,
+        force_missing: false,
+        engine: EngineConfig::default(),
+    }
+}

@@ -1,0 +1,114 @@
+//! `kovcheg key recover` and `kovcheg key confirm`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use kovcheg_storage::vault::recover_key;
+use serde_json::json;
+
+use super::place::{Access, Place, access, block_on, offline, refuse_server};
+use super::prompt::secret_line;
+use super::show;
+use crate::config::Purpose;
+use crate::error::{AppError, Outcome};
+
+/// `kovcheg key ...`.
+#[derive(Subcommand)]
+pub enum KeyCommand {
+    /// Restore the root key file from any data disk and the code of the recovery kit
+    Recover(RecoverArguments),
+    /// Show that you hold the recovery kit, so that status stops warning
+    Confirm(ConfirmArguments),
+}
+
+/// Options of `key recover`.
+#[derive(Args)]
+#[command(after_help = RECOVER_EXAMPLES)]
+pub struct RecoverArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The code; better left out, since others on this machine can read it here: it is then asked for, or read from stdin
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const RECOVER_EXAMPLES: &str = "\
+Examples:
+  kovcheg key recover --config /etc/kovcheg/kovcheg.toml
+  kovcheg key recover --data ./kovcheg-data < code.txt
+
+The key file must not be there; a wrong one is moved away first. No server may run.";
+
+/// Options of `key confirm`.
+#[derive(Args)]
+#[command(after_help = CONFIRM_EXAMPLES)]
+pub struct ConfirmArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The code; better left out, since others on this machine can read it here: it is then asked for, or read from stdin
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const CONFIRM_EXAMPLES: &str = "\
+Examples:
+  kovcheg key confirm
+  kovcheg key confirm --data /srv/vault < code.txt";
+
+/// Runs one of them.
+pub fn run(command: &KeyCommand) -> Result<Outcome, AppError> {
+    match command {
+        KeyCommand::Recover(arguments) => recover(arguments),
+        KeyCommand::Confirm(arguments) => confirm(arguments),
+    }
+}
+
+fn recover(arguments: &RecoverArguments) -> Result<Outcome, AppError> {
+    let config = arguments.place.load()?;
+    block_on(refuse_server(&config))?;
+    if config.key_file.exists() {
+        return Err(AppError::InTheWay { path: config.key_file, advice: "if it is the wrong key, move it away first" });
+    }
+    let code = code(arguments.code.as_deref())?;
+    let disks: Vec<PathBuf> = config.disks.iter().map(|disk| disk.path.clone()).collect();
+    recover_key(&disks, &code, &config.key_file)?;
+    if arguments.json {
+        show::json(&json!({ "recovered": true, "key_file": config.key_file }))?;
+    } else {
+        show::print(&format!("the root key is back in {}\n", config.key_file.display()))?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn confirm(arguments: &ConfirmArguments) -> Result<Outcome, AppError> {
+    let config = arguments.place.load()?;
+    let access = block_on(access(&config))?;
+    let code = code(arguments.code.as_deref())?;
+    match access {
+        Access::Server(client) => block_on(async { Ok(client.confirm_recovery_kit(&code).await?) })?,
+        Access::Offline => {
+            offline(&config, Purpose::Mend, |vault| Ok(vault.confirm_recovery_kit(&code)?))?;
+        }
+    }
+    if arguments.json {
+        show::json(&json!({ "confirmed": true }))?;
+    } else {
+        show::print("the recovery kit is confirmed\n")?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn code(given: Option<&str>) -> Result<String, AppError> {
+    let code = match given {
+        Some(code) => code.to_owned(),
+        None => secret_line("Recovery code: ")?,
+    };
+    let code = code.trim().to_owned();
+    if code.is_empty() { Err(AppError::Usage("no recovery code was given".to_owned())) } else { Ok(code) }
+}

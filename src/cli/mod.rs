@@ -1,0 +1,134 @@
+//! The command line: one file per command. Results go to stdout, everything else to stderr.
+
+mod inspect;
+mod key;
+mod place;
+mod prompt;
+mod rebuild;
+mod serve;
+mod show;
+mod status;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::LogSection;
+use crate::error::{AppError, Outcome};
+use crate::telemetry;
+
+/// A backup vault: S3 in, deduplicated, encrypted and erasure-coded onto local disks.
+#[derive(Parser)]
+#[command(name = "kovcheg", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, nothing wrong was found
+  1  done, damage was found (verify, inspect) or somebody is needed (status --check)
+  2  could not run; the reason is on stderr
+
+Beside a running server, commands talk to DIR/admin.sock; without one they take the vault's exclusive lock.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the vault over S3 until SIGTERM or SIGINT
+    Serve(serve::ServeArguments),
+    /// Show the vault at a glance
+    Status(status::StatusArguments),
+    /// Disks of the vault
+    #[command(subcommand)]
+    Disk(DiskCommand),
+    /// Open and hash everything, and mend what can be mended
+    Verify(verify::VerifyArguments),
+    /// Rebuild the index from the data disks alone (no server may run)
+    RebuildIndex(rebuild::RebuildArguments),
+    /// Look into a file of a data disk without opening the vault
+    Inspect(inspect::InspectArguments),
+    /// The root key and its recovery kit
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+}
+
+#[derive(Subcommand)]
+enum DiskCommand {
+    /// List the disks with their state and space
+    List(status::DiskArguments),
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// [`AppError`] when it could not do what it was asked to.
+pub fn run(arguments: Arguments) -> Result<Outcome, AppError> {
+    if let Command::Serve(arguments) = arguments.command {
+        return serve::run(&arguments);
+    }
+    // Offline commands open the engine, whose warnings belong on stderr; the rest would drown the answer.
+    telemetry::start_logs(&LogSection { level: "warn".to_owned(), ..LogSection::default() })?;
+    match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Disk(DiskCommand::List(arguments)) => status::disks(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::RebuildIndex(arguments) => rebuild::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Key(command) => key::run(&command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::Arguments;
+    use clap::{CommandFactory as _, Parser as _};
+
+    fn parses(line: &str) -> bool {
+        Arguments::try_parse_from(line.split_whitespace()).is_ok()
+    }
+
+    #[test]
+    fn fixed_names_stay() {
+        // Goal: other things start the vault with these words; they must keep parsing.
+        for line in [
+            "kovcheg serve",
+            "kovcheg serve --config c.toml --data d --s3-listen 127.0.0.1:9000 --admin-listen 127.0.0.1:9001",
+            "kovcheg serve --allow-plain-http",
+            "kovcheg status --data d --json",
+            "kovcheg disk list --data d --json",
+            "kovcheg verify --bucket b --data d --json",
+            "kovcheg rebuild-index --config c --json",
+            "kovcheg inspect disk0/superblock --json",
+            "kovcheg key recover --data d --code X",
+            "kovcheg key confirm --data d --code X --json",
+        ] {
+            assert!(parses(line), "{line}");
+        }
+        for line in
+            ["kovcheg", "kovcheg serve --s3-listen nowhere", "kovcheg inspect", "kovcheg disk", "kovcheg serve x"]
+        {
+            assert!(!parses(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_and_help_for_every_option() {
+        let mut queue = vec![Arguments::command()];
+        while let Some(command) = queue.pop() {
+            let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
+            let name = command.get_name().to_owned();
+            if subcommands.is_empty() && name != "help" {
+                let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(examples.contains("Examples:"), "{name} has no examples");
+            }
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
+            }
+            queue.extend(subcommands);
+        }
+        Arguments::command().debug_assert();
+    }
+}

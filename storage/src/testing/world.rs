@@ -1,0 +1,92 @@
+//! A vault on simulated disks that can be opened, cut off and opened again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kovcheg_format::superblock::FailureDomain;
+
+use crate::clock::Clock;
+use crate::config::EngineConfig;
+use crate::disk::Disk;
+use crate::error::StorageResult;
+use crate::index::Index;
+use crate::index::memory::MemoryIndex;
+use crate::keys::hierarchy::RootKey;
+use crate::testing::scratch::Scratch;
+use crate::vault::{Opened, Parts, Vault, operator};
+
+/// A clock that stands still.
+pub struct FixedClock(pub u64);
+
+impl Clock for FixedClock {
+    fn wall_ms(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Settings under which small objects already fill stripes, roll files and open segments.
+#[must_use]
+pub fn small_config() -> EngineConfig {
+    EngineConfig {
+        stripe_payload: 64 << 10,
+        segment_shard_len: 96 << 10,
+        journal_shard_len: 64 << 10,
+        journal_prewrite: 16 << 10,
+        inline_bytes: 8 << 10,
+        profile: kovcheg_format::record::bucket::ChunkProfile { min: 4096, average: 8192, max: 32768 },
+        workers: 1,
+        io_deadline: Duration::from_secs(20),
+        ..EngineConfig::default()
+    }
+}
+
+/// What outlives a vault: the folder of its key file.
+pub struct World {
+    scratch: Scratch,
+    /// Settings.
+    pub config: EngineConfig,
+}
+
+impl World {
+    /// A world of its own.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { scratch: Scratch::new(name), config: small_config() }
+    }
+
+    /// Opens the vault on `disks` with `index`; makes it when all are empty.
+    pub fn open(&self, disks: Vec<Arc<dyn Disk>>, index: Arc<MemoryIndex>) -> StorageResult<Opened> {
+        self.open_with(disks, index, false)
+    }
+
+    /// Opens the vault, for reading only if asked.
+    pub fn open_with(
+        &self,
+        disks: Vec<Arc<dyn Disk>>,
+        index: Arc<MemoryIndex>,
+        read_only: bool,
+    ) -> StorageResult<Opened> {
+        let key_file = self.scratch.path().join("root.key");
+        let index: Arc<dyn Index> = index;
+        Vault::open_on(Parts {
+            disks: disks.into_iter().map(|disk| (disk, FailureDomain::default())).collect(),
+            absent: Vec::new(),
+            index,
+            root_key: Box::new(move |make| {
+                if make && !key_file.exists() {
+                    let root = RootKey::generate();
+                    root.save(&key_file).map_err(|error| operator(error.to_string()))?;
+                    return Ok(root);
+                }
+                RootKey::load(&key_file).map_err(|error| operator(error.to_string()))
+            }),
+            clock: Arc::new(FixedClock(1_700_000_000_000)),
+            k: 4,
+            m: 2,
+            create: true,
+            read_only,
+            force_missing: false,
+            config: self.config.clone(),
+        })
+    }
+}
