@@ -28,21 +28,11 @@ pub struct Row {
 }
 
 fn row(code: &'static str, status: u16, message: impl Into<String>) -> Row {
-    Row {
-        code,
-        status,
-        message: message.into(),
-        log: false,
-    }
+    Row { code, status, message: message.into(), log: false }
 }
 
 fn inner(message: &str) -> Row {
-    Row {
-        code: "InternalError",
-        status: 500,
-        message: message.to_owned(),
-        log: true,
-    }
+    Row { code: "InternalError", status: 500, message: message.to_owned(), log: true }
 }
 
 /// The S3 answer to an error of the engine. Exhaustive on purpose: a new error is a new row.
@@ -50,50 +40,38 @@ fn inner(message: &str) -> Row {
 pub fn row_of(error: &StorageError) -> Row {
     match error {
         StorageError::NoSuchBucket(_) => row("NoSuchBucket", 404, "The specified bucket does not exist."),
-        StorageError::BucketExists(_) => row(
-            "BucketAlreadyOwnedByYou",
-            409,
-            "The bucket exists already, and you own it.",
-        ),
-        StorageError::BucketNotEmpty(_) => row(
-            "BucketNotEmpty",
-            409,
-            "The bucket holds objects or open multipart uploads; remove them first.",
-        ),
+        StorageError::BucketExists(_) => {
+            row("BucketAlreadyOwnedByYou", 409, "The bucket exists already, and you own it.")
+        }
+        StorageError::BucketNotEmpty(_) => {
+            row("BucketNotEmpty", 409, "The bucket holds objects or open multipart uploads; remove them first.")
+        }
         StorageError::NoSuchKey => row("NoSuchKey", 404, "The specified key does not exist."),
         StorageError::NoSuchUpload => row(
             "NoSuchUpload",
             404,
             "The specified multipart upload does not exist; it may have been completed or aborted.",
         ),
-        StorageError::InvalidPart(number) => row(
-            "InvalidPart",
-            400,
-            format!("Part {number} was not uploaded, or its ETag or checksum differs."),
-        ),
+        StorageError::InvalidPart(number) => {
+            row("InvalidPart", 400, format!("Part {number} was not uploaded, or its ETag or checksum differs."))
+        }
         StorageError::InvalidPartOrder => row("InvalidPartOrder", 400, "The list of parts is not in ascending order."),
         StorageError::PartTooSmall { number, size, min } => row(
             "EntityTooSmall",
             400,
             format!("Part {number} has {size} bytes; every part but the last needs at least {min}."),
         ),
-        StorageError::PreconditionFailed(which) => row(
-            "PreconditionFailed",
-            412,
-            format!("The precondition {which} does not hold."),
-        ),
+        StorageError::PreconditionFailed(which) => {
+            row("PreconditionFailed", 412, format!("The precondition {which} does not hold."))
+        }
         StorageError::InvalidArgument { what, reason } => row("InvalidArgument", 400, format!("{what}: {reason}")),
         StorageError::Refused { reasons } => row("AccessDenied", 403, format!("Refused: {}.", reasons.join("; "))),
-        StorageError::ReadOnly { reason } => row(
-            "ServiceUnavailable",
-            503,
-            format!("The vault takes no writes now; reads go on. {reason}"),
-        ),
-        StorageError::Full(_) => row(
-            "InsufficientStorage",
-            507,
-            "The vault has no space left for new data; reads and deletes go on.",
-        ),
+        StorageError::ReadOnly { reason } => {
+            row("ServiceUnavailable", 503, format!("The vault takes no writes now; reads go on. {reason}"))
+        }
+        StorageError::Full(_) => {
+            row("InsufficientStorage", 507, "The vault has no space left for new data; reads and deletes go on.")
+        }
         StorageError::Damaged { .. } => {
             inner("Too many shards of the data are lost or unreadable; the vault's operator must look at it.")
         }
@@ -127,11 +105,7 @@ pub fn from_storage(error: StorageError) -> S3Error {
     if row.log {
         tracing::error!(error = %error, code = row.code, "request failed inside the vault");
     }
-    coded(
-        row.code,
-        StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        row.message,
-    )
+    coded(row.code, StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), row.message)
 }
 
 fn body(code: &'static str, message: &str) -> S3Error {
@@ -154,11 +128,7 @@ pub fn from_body(error: &StdError) -> S3Error {
         return body("IncompleteBody", "The connection ended before the whole body arrived.");
     }
     tracing::error!(error = %error, "a request body failed for an unknown reason");
-    coded(
-        "InternalError",
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "The request body could not be read.",
-    )
+    coded("InternalError", StatusCode::INTERNAL_SERVER_ERROR, "The request body could not be read.")
 }
 
 fn known_body_error(cause: &(dyn Error + 'static)) -> Option<S3Error> {
@@ -175,22 +145,18 @@ fn known_body_error(cause: &(dyn Error + 'static)) -> Option<S3Error> {
                 "XAmzContentSHA256Mismatch",
                 "The provided x-amz-content-sha256 header does not match what was computed.",
             )),
-            UploadStreamError::LengthMismatch | UploadStreamError::Incomplete => Some(body(
-                "IncompleteBody",
-                "The body does not have the number of bytes given in Content-Length.",
-            )),
+            UploadStreamError::LengthMismatch | UploadStreamError::Incomplete => {
+                Some(body("IncompleteBody", "The body does not have the number of bytes given in Content-Length."))
+            }
             UploadStreamError::Underlying(_) => None,
         };
     }
     if let Some(error) = cause.downcast_ref::<AwsChunkedStreamError>() {
         return chunked_error(error);
     }
-    cause.is::<BodySizeLimitExceeded>().then(|| {
-        body(
-            "EntityTooLarge",
-            "The body is longer than the largest object that one request may carry.",
-        )
-    })
+    cause
+        .is::<BodySizeLimitExceeded>()
+        .then(|| body("EntityTooLarge", "The body is longer than the largest object that one request may carry."))
 }
 
 fn chunked_error(error: &AwsChunkedStreamError) -> Option<S3Error> {
@@ -213,10 +179,9 @@ fn chunked_error(error: &AwsChunkedStreamError) -> Option<S3Error> {
         AwsChunkedStreamError::ChunkMetaTooLarge(..) => {
             Some(body("IncompleteBody", "The aws-chunked framing of the body is broken."))
         }
-        AwsChunkedStreamError::ChunkDataTooLarge(size, limit) => Some(body(
-            "EntityTooLarge",
-            &format!("A signed chunk has {size} bytes; the limit is {limit}."),
-        )),
+        AwsChunkedStreamError::ChunkDataTooLarge(size, limit) => {
+            Some(body("EntityTooLarge", &format!("A signed chunk has {size} bytes; the limit is {limit}.")))
+        }
     }
 }
 

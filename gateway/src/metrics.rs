@@ -25,23 +25,13 @@ pub const PANICS: &str = "kovcheg_s3_panics_total";
 /// Registers help texts and units with the installed recorder.
 pub fn describe() {
     describe_counter!(REQUESTS, "S3 requests answered, by operation and class of status code");
-    describe_counter!(
-        BYTES_IN,
-        Unit::Bytes,
-        "bytes of S3 request bodies received, framing included"
-    );
+    describe_counter!(BYTES_IN, Unit::Bytes, "bytes of S3 request bodies received, framing included");
     describe_counter!(BYTES_OUT, Unit::Bytes, "bytes of S3 response bodies sent");
     describe_gauge!(IN_FLIGHT, "S3 requests in progress");
     describe_gauge!(CONNECTIONS, "open S3 connections");
     describe_histogram!(DURATION, Unit::Seconds, "duration of S3 requests, bodies included");
-    describe_counter!(
-        REFUSED,
-        "requests and connections turned away because a limit was reached"
-    );
-    describe_counter!(
-        PANICS,
-        "S3 requests that panicked and were answered with an internal error"
-    );
+    describe_counter!(REFUSED, "requests and connections turned away because a limit was reached");
+    describe_counter!(PANICS, "S3 requests that panicked and were answered with an internal error");
 }
 
 /// The class of an HTTP status: `2xx`, `3xx`, `4xx`, `5xx` or `other`.
@@ -98,15 +88,8 @@ mod tests {
 
     #[test]
     fn every_status_has_a_class() {
-        let cases = [
-            (100, "other"),
-            (200, "2xx"),
-            (206, "2xx"),
-            (304, "3xx"),
-            (412, "4xx"),
-            (503, "5xx"),
-            (600, "other"),
-        ];
+        let cases =
+            [(100, "other"), (200, "2xx"), (206, "2xx"), (304, "3xx"), (412, "4xx"), (503, "5xx"), (600, "other")];
         for (status, class) in cases {
             assert_eq!(code_class(status), class, "{status}");
         }

@@ -95,15 +95,7 @@ impl RequestBody {
     /// Wraps `inner`; the caller keeps `watch`.
     #[must_use]
     pub fn new(inner: Incoming, idle: Duration, inspector: Option<Box<dyn Inspector>>, watch: Arc<BodyWatch>) -> Self {
-        Self {
-            inner: Some(inner),
-            inspector,
-            idle,
-            timer: Box::pin(sleep(idle)),
-            waiting: false,
-            ended: false,
-            watch,
-        }
+        Self { inner: Some(inner), inspector, idle, timer: Box::pin(sleep(idle)), waiting: false, ended: false, watch }
     }
 
     fn fail(&mut self, error: BodyError) -> BodyError {
@@ -167,18 +159,12 @@ impl RequestBody {
                 Some(Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
                 None => {
                     return match inspector.finish() {
-                        Ok(()) => inspector
-                            .poll_next(cx)
-                            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+                        Ok(()) => inspector.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
                         Err(error) => Poll::Ready(Some(Err(error))),
                     };
                 }
             };
-            let checked = if all_here {
-                pushed.and_then(|()| inspector.finish())
-            } else {
-                pushed
-            };
+            let checked = if all_here { pushed.and_then(|()| inspector.finish()) } else { pushed };
             if let Err(error) = checked {
                 return Poll::Ready(Some(Err(error)));
             }
@@ -195,11 +181,7 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         }
         self.watch.started.store(true, Ordering::Relaxed);
-        let item = if self.inspector.is_some() {
-            ready!(self.poll_inspected(cx))
-        } else {
-            ready!(self.poll_wire(cx))
-        };
+        let item = if self.inspector.is_some() { ready!(self.poll_inspected(cx)) } else { ready!(self.poll_wire(cx)) };
         if item.is_none() {
             self.ended = true;
         }
@@ -257,12 +239,7 @@ impl<T> WriteIdle<T> {
     /// Wraps `io`; a write that stands still for `limit` fails with `TimedOut`.
     #[must_use]
     pub fn new(io: T, limit: Duration) -> Self {
-        Self {
-            io,
-            limit,
-            timer: Box::pin(sleep(limit)),
-            waiting: false,
-        }
+        Self { io, limit, timer: Box::pin(sleep(limit)), waiting: false }
     }
 
     fn guard<R>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -276,10 +253,7 @@ impl<T> WriteIdle<T> {
             self.timer.as_mut().reset(deadline);
         }
         ready!(self.timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the client stopped reading",
-        )))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
     }
 }
 

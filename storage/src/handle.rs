@@ -19,8 +19,8 @@ use crate::error::{StorageError, StorageResult};
 use crate::identity;
 use crate::journal::sequencer::{Commit, Moment};
 use crate::object::types::{
-    BodyObserver, Credential, DeleteOutcome, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion, PartPage,
-    UploadRef,
+    BodyObserver, Credential, DeleteOutcome, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion,
+    PartPage, UploadRef,
 };
 use crate::object::{bucket, list, multipart, names, version};
 use crate::status::{VaultStatus, vault_status};
@@ -141,28 +141,19 @@ impl VaultHandle {
     pub async fn delete_object(&self, by: Origin, bucket: &str, key: &str) -> StorageResult<DeleteOutcome> {
         names::check_key(key)?;
         let (name, object_key, origin) = (bucket.to_owned(), key.to_owned(), by.clone());
-        let outcome =
-            self.decide(move |moment| version::propose_delete(moment, &name, &object_key, &origin)).await;
+        let outcome = self.decide(move |moment| version::propose_delete(moment, &name, &object_key, &origin)).await;
         self.note_refusal(&outcome, by, bucket, key);
         outcome
     }
 
     /// Opens a multipart upload; durable on return.
-    pub async fn create_upload(
-        &self,
-        by: Origin,
-        bucket: &str,
-        key: &str,
-        new: NewUpload,
-    ) -> StorageResult<UploadId> {
+    pub async fn create_upload(&self, by: Origin, bucket: &str, key: &str, new: NewUpload) -> StorageResult<UploadId> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| StorageError::Operator(format!("no random numbers: {error}")))?;
         let upload = UploadId(id);
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.decide(move |moment| {
-            Ok((upload, multipart::propose_create(moment, &bucket, &key, upload, &new, &by)?))
-        })
-        .await
+        self.decide(move |moment| Ok((upload, multipart::propose_create(moment, &bucket, &key, upload, &new, &by)?)))
+            .await
     }
 
     /// Completes an upload from its named parts; durable on return. Headers, metadata and tags are those of the upload.

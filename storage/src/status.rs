@@ -112,7 +112,10 @@ pub fn vault_status(engine: &Engine) -> VaultStatus {
         warnings: warnings(engine, confirmed),
         pool: engine.disks.pool.to_string(),
         epoch: applied.as_ref().map_or(0, |applied| applied.epoch.0),
-        lsn: state.map_or_else(|| applied.as_ref().map_or(0, |applied| applied.lsn.0), |state| state.lsn.load(Ordering::Acquire)),
+        lsn: state.map_or_else(
+            || applied.as_ref().map_or(0, |applied| applied.lsn.0),
+            |state| state.lsn.load(Ordering::Acquire),
+        ),
         k: engine.disks.k,
         m: engine.disks.m,
         disks: engine.disks.slots().iter().map(|slot| slot.status()).collect(),

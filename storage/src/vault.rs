@@ -184,10 +184,7 @@ impl Vault {
     }
 
     /// Throws the index away and rebuilds it from the data disks alone (W-2). The vault must not be open elsewhere.
-    pub fn rebuild_index(
-        options: &OpenOptions,
-        progress: &mut dyn FnMut(u64),
-    ) -> StorageResult<RebuildReport> {
+    pub fn rebuild_index(options: &OpenOptions, progress: &mut dyn FnMut(u64)) -> StorageResult<RebuildReport> {
         let lock = VaultLock::take(options)?;
         start::remove_index(options)?;
         let parts = start::parts_of(options)?;

@@ -26,46 +26,18 @@ fn one_of_each() -> Vec<StorageError> {
         StorageError::NoSuchUpload,
         StorageError::InvalidPart(3),
         StorageError::InvalidPartOrder,
-        StorageError::PartTooSmall {
-            number: 1,
-            size: 2,
-            min: 3,
-        },
+        StorageError::PartTooSmall { number: 1, size: 2, min: 3 },
         StorageError::PreconditionFailed("If-None-Match"),
-        StorageError::InvalidArgument {
-            what: "name",
-            reason: "no".into(),
-        },
-        StorageError::Refused {
-            reasons: vec!["legal hold".into()],
-        },
-        StorageError::ReadOnly {
-            reason: "two disks are gone".into(),
-        },
+        StorageError::InvalidArgument { what: "name", reason: "no".into() },
+        StorageError::Refused { reasons: vec!["legal hold".into()] },
+        StorageError::ReadOnly { reason: "two disks are gone".into() },
         StorageError::Full("secret detail".into()),
-        StorageError::Damaged {
-            segment: SegmentId(1),
-            offset: 0,
-            lost: 3,
-            width: 6,
-            detail: "secret detail".into(),
-        },
+        StorageError::Damaged { segment: SegmentId(1), offset: 0, lost: 3, width: 6, detail: "secret detail".into() },
         StorageError::ChunkMissing(ChunkId::ZERO),
-        StorageError::NotAuthentic {
-            what: "secret detail".into(),
-            reason: "tag",
-        },
-        StorageError::Format {
-            what: "secret detail",
-            source: format.clone(),
-        },
-        StorageError::Disk(DiskError::Full {
-            disk: "secret detail".into(),
-        }),
-        StorageError::Index(IndexError::Row {
-            column: "secret detail",
-            source: format,
-        }),
+        StorageError::NotAuthentic { what: "secret detail".into(), reason: "tag" },
+        StorageError::Format { what: "secret detail", source: format.clone() },
+        StorageError::Disk(DiskError::Full { disk: "secret detail".into() }),
+        StorageError::Index(IndexError::Row { column: "secret detail", source: format }),
         StorageError::Stopping("secret detail".into()),
         StorageError::Operator("secret detail".into()),
     ]
@@ -73,22 +45,13 @@ fn one_of_each() -> Vec<StorageError> {
 
 fn variant(error: &StorageError) -> String {
     let text = format!("{error:?}");
-    text.split(|character: char| !character.is_alphanumeric())
-        .next()
-        .unwrap()
-        .to_owned()
+    text.split(|character: char| !character.is_alphanumeric()).next().unwrap().to_owned()
 }
 
 #[test]
 fn the_table_is_the_one_in_the_document() {
     let document = include_str!("../../../docs/errors.md");
-    let section = document
-        .split("## From the engine")
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap();
+    let section = document.split("## From the engine").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows: Vec<Vec<&str>> = section
         .lines()
         .filter(|line| line.starts_with("| `"))
@@ -100,11 +63,7 @@ fn the_table_is_the_one_in_the_document() {
         let row = row_of(error);
         let logged = if row.log { "yes" } else { "" };
         let status = row.status.to_string();
-        assert_eq!(
-            cells[1..5],
-            [variant(error).as_str(), row.code, status.as_str(), logged],
-            "{error:?}"
-        );
+        assert_eq!(cells[1..5], [variant(error).as_str(), row.code, status.as_str(), logged], "{error:?}");
     }
 }
 
@@ -121,10 +80,7 @@ fn status_and_code_reach_the_answer_and_details_do_not() {
 
 fn code_of(error: impl Into<StdError>) -> (String, u16) {
     let answer = from_body(&error.into());
-    (
-        answer.code().as_str().to_owned(),
-        answer.status_code().unwrap().as_u16(),
-    )
+    (answer.code().as_str().to_owned(), answer.status_code().unwrap().as_u16())
 }
 
 #[test]
@@ -133,45 +89,18 @@ fn body_failures_keep_their_meaning_through_layers() {
     let cases: Vec<(StdError, &str, u16)> = vec![
         (idle(), "RequestTimeout", 400),
         (Box::new(UploadStreamError::Underlying(idle())), "RequestTimeout", 400),
-        (
-            Box::new(AwsChunkedStreamError::Underlying(idle())),
-            "RequestTimeout",
-            400,
-        ),
-        (
-            Box::new(UploadStreamError::Sha256Mismatch),
-            "XAmzContentSHA256Mismatch",
-            400,
-        ),
+        (Box::new(AwsChunkedStreamError::Underlying(idle())), "RequestTimeout", 400),
+        (Box::new(UploadStreamError::Sha256Mismatch), "XAmzContentSHA256Mismatch", 400),
         (Box::new(UploadStreamError::Incomplete), "IncompleteBody", 400),
         (Box::new(UploadStreamError::LengthMismatch), "IncompleteBody", 400),
-        (
-            Box::new(AwsChunkedStreamError::SignatureMismatch),
-            "SignatureDoesNotMatch",
-            403,
-        ),
+        (Box::new(AwsChunkedStreamError::SignatureMismatch), "SignatureDoesNotMatch", 403),
         (Box::new(AwsChunkedStreamError::FormatError), "IncompleteBody", 400),
         (Box::new(AwsChunkedStreamError::Incomplete), "IncompleteBody", 400),
         (Box::new(AwsChunkedStreamError::LengthMismatch), "IncompleteBody", 400),
-        (
-            Box::new(AwsChunkedStreamError::ChunkDataTooLarge(2, 1)),
-            "EntityTooLarge",
-            400,
-        ),
-        (
-            Box::new(s3s::BodySizeLimitExceeded { size: 2, limit: 1 }),
-            "EntityTooLarge",
-            400,
-        ),
+        (Box::new(AwsChunkedStreamError::ChunkDataTooLarge(2, 1)), "EntityTooLarge", 400),
+        (Box::new(s3s::BodySizeLimitExceeded { size: 2, limit: 1 }), "EntityTooLarge", 400),
         (Box::new(std::io::Error::other("reset")), "IncompleteBody", 400),
-        (
-            Box::new(BodyError::Mismatch {
-                code: "BadDigest",
-                message: "no".into(),
-            }),
-            "BadDigest",
-            400,
-        ),
+        (Box::new(BodyError::Mismatch { code: "BadDigest", message: "no".into() }), "BadDigest", 400),
         ("something else".into(), "InternalError", 500),
     ];
     for (error, code, status) in cases {

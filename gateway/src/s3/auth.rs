@@ -40,10 +40,7 @@ impl Gatekeeper {
             Err(error) => return Err(from_storage(error)),
         };
         if expected_owner.is_some_and(|expected| expected != owner_id(bucket.tenant)) {
-            return Err(s3_error!(
-                AccessDenied,
-                "The bucket does not belong to the expected owner."
-            ));
+            return Err(s3_error!(AccessDenied, "The bucket does not belong to the expected owner."));
         }
         if root {
             return Ok(());
@@ -79,21 +76,9 @@ fn bucket_of_host(host: &str) -> Option<&str> {
 
 /// Whether a request on the root asks for something that only buckets have.
 fn has_bucket_query(uri: &Uri) -> bool {
-    const OF_ROOT: [&str; 6] = [
-        "x-id",
-        "max-buckets",
-        "prefix",
-        "continuation-token",
-        "bucket-region",
-        "",
-    ];
-    let keys = uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .map(|pair| pair.split('=').next().unwrap_or_default());
-    keys.into_iter()
-        .any(|key| !OF_ROOT.contains(&key) && !key.to_ascii_lowercase().starts_with("x-amz-"))
+    const OF_ROOT: [&str; 6] = ["x-id", "max-buckets", "prefix", "continuation-token", "bucket-region", ""];
+    let keys = uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    keys.into_iter().any(|key| !OF_ROOT.contains(&key) && !key.to_ascii_lowercase().starts_with("x-amz-"))
 }
 
 const HOST_STYLE_HINT: &str = "The Host header names a bucket, and this endpoint is set up for path style; \
@@ -104,10 +89,7 @@ impl S3Auth for Gatekeeper {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         match self.vault.credential(access_key).await.map_err(from_storage)? {
             Some(credential) => Ok(SecretKey::from(credential.secret.as_str())),
-            None => Err(s3_error!(
-                InvalidAccessKeyId,
-                "The access key id you provided does not exist in our records."
-            )),
+            None => Err(s3_error!(InvalidAccessKeyId, "The access key id you provided does not exist in our records.")),
         }
     }
 }
@@ -120,19 +102,13 @@ impl S3Access for Gatekeeper {
             caller.set_operation(&operation);
         }
         let Some(access_key) = cx.credentials().map(|credentials| credentials.access_key.clone()) else {
-            return Err(s3_error!(
-                AccessDenied,
-                "Anonymous requests are not allowed; sign the request."
-            ));
+            return Err(s3_error!(AccessDenied, "Anonymous requests are not allowed; sign the request."));
         };
         if let Some(caller) = cx.extensions_mut().get::<Caller>() {
             caller.set_actor(&access_key);
         }
         refuse_unsupported(cx.headers())?;
-        let expected = cx
-            .headers()
-            .get("x-amz-expected-bucket-owner")
-            .map(|value| value.to_str().unwrap_or_default());
+        let expected = cx.headers().get("x-amz-expected-bucket-owner").map(|value| value.to_str().unwrap_or_default());
         match cx.s3_path() {
             S3Path::Root if has_bucket_query(cx.uri()) || self.is_foreign_host_style(cx.headers()).await => {
                 Err(s3_error!(NotImplemented, "{HOST_STYLE_HINT}"))
@@ -158,15 +134,8 @@ mod tests {
 
     #[test]
     fn addresses_and_plain_hosts_name_no_bucket() {
-        for host in [
-            "127.0.0.1:9000",
-            "10.0.0.1",
-            "[::1]:9000",
-            "localhost:9000",
-            "vault",
-            "vault.lan",
-            "s3.lan:9000",
-        ] {
+        for host in ["127.0.0.1:9000", "10.0.0.1", "[::1]:9000", "localhost:9000", "vault", "vault.lan", "s3.lan:9000"]
+        {
             assert_eq!(bucket_of_host(host), None, "{host}");
         }
         assert_eq!(bucket_of_host("backups.s3.example.com:9000"), Some("backups"));
@@ -176,21 +145,10 @@ mod tests {
     #[test]
     fn listing_a_bucket_is_not_listing_buckets() {
         let asks = |uri: &'static str| has_bucket_query(&Uri::from_static(uri));
-        for of_bucket in [
-            "/?list-type=2",
-            "/?location",
-            "/?prefix=a&delimiter=%2F",
-            "/?uploads",
-            "/?versioning=",
-        ] {
+        for of_bucket in ["/?list-type=2", "/?location", "/?prefix=a&delimiter=%2F", "/?uploads", "/?versioning="] {
             assert!(asks(of_bucket), "{of_bucket}");
         }
-        for of_root in [
-            "/",
-            "/?x-id=ListBuckets",
-            "/?max-buckets=1&X-Amz-Signature=00&X-Amz-Date=x",
-            "/?prefix=a",
-        ] {
+        for of_root in ["/", "/?x-id=ListBuckets", "/?max-buckets=1&X-Amz-Signature=00&X-Amz-Date=x", "/?prefix=a"] {
             assert!(!asks(of_root), "{of_root}");
         }
     }

@@ -53,18 +53,12 @@ pub(crate) async fn receive(
     let taken = take_digests(&mut put)?;
     let trailers = trailers.and_then(|trailers| trailers.take());
     let checksums = expected.compare(&taken, trailers.as_ref())?;
-    Ok(Received {
-        put,
-        md5: taken.md5,
-        checksums,
-    })
+    Ok(Received { put, md5: taken.md5, checksums })
 }
 
 fn take_digests(put: &mut EndedPut) -> S3Result<Taken> {
     let crc64_nvme = put.crc64_nvme;
-    let observer = put
-        .take_observer()
-        .map(|observer| observer.into_any().downcast::<Digests>());
+    let observer = put.take_observer().map(|observer| observer.into_any().downcast::<Digests>());
     match observer {
         Some(Ok(digests)) => Ok(digests.finish(crc64_nvme)),
         _ => {

@@ -30,10 +30,7 @@ pub(crate) fn owner_id(tenant: TenantId) -> String {
 
 /// A tenant as S3 shows owners.
 pub(crate) fn owner(tenant: TenantId) -> Owner {
-    Owner {
-        id: Some(owner_id(tenant)),
-        display_name: Some(owner_id(tenant)),
-    }
+    Owner { id: Some(owner_id(tenant)), display_name: Some(owner_id(tenant)) }
 }
 
 fn check_configuration(config: &S3Config, asked: Option<&CreateBucketConfiguration>) -> S3Result<()> {
@@ -44,11 +41,7 @@ fn check_configuration(config: &S3Config, asked: Option<&CreateBucketConfigurati
     if asked.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
         return Err(s3_error!(NotImplemented, "Tags of buckets are not supported."));
     }
-    let region = asked
-        .location_constraint
-        .as_ref()
-        .map(BucketLocationConstraint::as_str)
-        .unwrap_or_default();
+    let region = asked.location_constraint.as_ref().map(BucketLocationConstraint::as_str).unwrap_or_default();
     if config.region_enforced && !region.is_empty() && region != config.region {
         return Err(s3_error!(
             InvalidLocationConstraint,
@@ -68,34 +61,19 @@ pub(crate) async fn create(
     check_configuration(&gateway.config, req.input.create_bucket_configuration.as_ref())?;
     let tenant = gateway.tenant(&req).await?;
     let name = req.input.bucket;
-    let new = NewBucket {
-        name: name.clone(),
-        tenant,
-        namespace: Namespace::Flat,
-        profile: None,
-    };
+    let new = NewBucket { name: name.clone(), tenant, namespace: Namespace::Flat, profile: None };
     match gateway.vault.create_bucket(by, new).await {
         Ok(_) => {}
         Err(StorageError::BucketExists(_)) => {
-            let theirs = gateway
-                .vault
-                .bucket(&name)
-                .await
-                .is_ok_and(|bucket| bucket.tenant != tenant);
+            let theirs = gateway.vault.bucket(&name).await.is_ok_and(|bucket| bucket.tenant != tenant);
             if theirs {
-                return Err(s3_error!(
-                    BucketAlreadyExists,
-                    "The bucket name is taken by another owner."
-                ));
+                return Err(s3_error!(BucketAlreadyExists, "The bucket name is taken by another owner."));
             }
             return Err(from_storage(StorageError::BucketExists(name)));
         }
         Err(error) => return Err(from_storage(error)),
     }
-    Ok(S3Response::new(CreateBucketOutput {
-        location: Some(format!("/{name}")),
-        ..CreateBucketOutput::default()
-    }))
+    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() }))
 }
 
 /// `HeadBucket`.
@@ -113,11 +91,7 @@ pub(crate) async fn delete(
     req: S3Request<DeleteBucketInput>,
 ) -> S3Result<S3Response<DeleteBucketOutput>> {
     let by = gateway.origin(&req);
-    gateway
-        .vault
-        .delete_bucket(by, &req.input.bucket)
-        .await
-        .map_err(from_storage)?;
+    gateway.vault.delete_bucket(by, &req.input.bucket).await.map_err(from_storage)?;
     Ok(S3Response::new(DeleteBucketOutput::default()))
 }
 
@@ -140,33 +114,20 @@ pub(crate) async fn list(
     let caller = gateway.credential(&req).await?;
     let input = req.input;
     let prefix = input.prefix.unwrap_or_default();
-    let after = input
-        .continuation_token
-        .as_deref()
-        .map(parse_token)
-        .transpose()?
-        .unwrap_or_default();
+    let after = input.continuation_token.as_deref().map(parse_token).transpose()?.unwrap_or_default();
     let max = input.max_buckets.unwrap_or(PAGE_BUCKETS_MAX);
     if !(1..=PAGE_BUCKETS_MAX).contains(&max) {
-        return Err(s3_error!(
-            InvalidArgument,
-            "max-buckets must be between 1 and {PAGE_BUCKETS_MAX}."
-        ));
+        return Err(s3_error!(InvalidArgument, "max-buckets must be between 1 and {PAGE_BUCKETS_MAX}."));
     }
     let all = gateway.vault.list_buckets().await.map_err(from_storage)?;
-    let elsewhere = input
-        .bucket_region
-        .is_some_and(|region| region != gateway.config.region);
+    let elsewhere = input.bucket_region.is_some_and(|region| region != gateway.config.region);
     let mut found = all.into_iter().filter(|bucket| {
         !elsewhere
             && (caller.root || bucket.tenant == caller.tenant)
             && bucket.name.starts_with(&prefix)
             && bucket.name > after
     });
-    let page: Vec<BucketCreated> = found
-        .by_ref()
-        .take(usize::try_from(max).unwrap_or(usize::MAX))
-        .collect();
+    let page: Vec<BucketCreated> = found.by_ref().take(usize::try_from(max).unwrap_or(usize::MAX)).collect();
     let more = found.next().is_some();
     Ok(S3Response::new(ListBucketsOutput {
         continuation_token: page.last().filter(|_| more).map(|last| token(&last.name)),
@@ -210,10 +171,7 @@ mod tests {
         };
         let free = S3Config::default();
         assert!(check_configuration(&free, Some(&asked)).is_ok());
-        let strict = S3Config {
-            region_enforced: true,
-            ..free
-        };
+        let strict = S3Config { region_enforced: true, ..free };
         let error = check_configuration(&strict, Some(&asked)).unwrap_err();
         assert_eq!(error.code(), &S3ErrorCode::InvalidLocationConstraint);
         assert!(check_configuration(&strict, None).is_ok());

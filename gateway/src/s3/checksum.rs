@@ -44,16 +44,12 @@ pub(crate) fn name_of(kind: ChecksumKind) -> &'static str {
 
 /// The reverse of [`name_of`]; other algorithms of S3 are refused by name.
 pub(crate) fn parse_algorithm(name: &str) -> S3Result<ChecksumKind> {
-    NAMES
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        .map(|(_, kind)| *kind)
-        .ok_or_else(|| {
-            s3_error!(
-                NotImplemented,
-                "The checksum algorithm {name} is not supported; use CRC32, CRC32C, CRC64NVME, SHA1 or SHA256."
-            )
-        })
+    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind).ok_or_else(|| {
+        s3_error!(
+            NotImplemented,
+            "The checksum algorithm {name} is not supported; use CRC32, CRC32C, CRC64NVME, SHA1 or SHA256."
+        )
+    })
 }
 
 /// The reverse of `ChecksumKind::code`, for records that keep 0 for "none".
@@ -71,17 +67,9 @@ fn digest_len(kind: ChecksumKind) -> usize {
 }
 
 fn parse_value(kind: ChecksumKind, text: &str) -> S3Result<Vec<u8>> {
-    STANDARD
-        .decode(text.trim())
-        .ok()
-        .filter(|digest| digest.len() == digest_len(kind))
-        .ok_or_else(|| {
-            s3_error!(
-                InvalidRequest,
-                "The value of {PREFIX}{} is not valid.",
-                name_of(kind).to_ascii_lowercase()
-            )
-        })
+    STANDARD.decode(text.trim()).ok().filter(|digest| digest.len() == digest_len(kind)).ok_or_else(|| {
+        s3_error!(InvalidRequest, "The value of {PREFIX}{} is not valid.", name_of(kind).to_ascii_lowercase())
+    })
 }
 
 /// What the client says its body's digests are.
@@ -103,10 +91,7 @@ impl Expected {
     /// # Errors
     /// `InvalidDigest`, `InvalidRequest` for malformed or contradicting headers, `NotImplemented` for other algorithms.
     pub(crate) fn parse(headers: &HeaderMap) -> S3Result<Self> {
-        let mut expected = Self {
-            md5: content_md5(headers)?,
-            ..Self::default()
-        };
+        let mut expected = Self { md5: content_md5(headers)?, ..Self::default() };
         for (name, value) in headers {
             let name = name.as_str();
             let Some(algorithm) = name.strip_prefix(PREFIX) else {
@@ -116,22 +101,14 @@ impl Expected {
                 continue;
             }
             let kind = parse_algorithm(algorithm)?;
-            let text = value
-                .to_str()
-                .map_err(|_| s3_error!(InvalidRequest, "The value of {name} is not valid."))?;
+            let text = value.to_str().map_err(|_| s3_error!(InvalidRequest, "The value of {name} is not valid."))?;
             if expected.header.replace((kind, parse_value(kind, text)?)).is_some() {
-                return Err(s3_error!(
-                    InvalidRequest,
-                    "Expecting a single x-amz-checksum- header; several were sent."
-                ));
+                return Err(s3_error!(InvalidRequest, "Expecting a single x-amz-checksum- header; several were sent."));
             }
         }
         expected.trailer = announced_trailer(headers)?;
         if expected.header.is_some() && expected.trailer.is_some() {
-            return Err(s3_error!(
-                InvalidRequest,
-                "A checksum is sent as a header or as a trailer, not as both."
-            ));
+            return Err(s3_error!(InvalidRequest, "A checksum is sent as a header or as a trailer, not as both."));
         }
         if let Some(name) = headers.get("x-amz-sdk-checksum-algorithm") {
             let name = name.to_str().unwrap_or_default();
@@ -153,10 +130,8 @@ impl Expected {
     }
 
     fn kinds(&self) -> Vec<ChecksumKind> {
-        let mut kinds: Vec<ChecksumKind> = [self.header.as_ref().map(|(kind, _)| *kind), self.trailer, self.wanted]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut kinds: Vec<ChecksumKind> =
+            [self.header.as_ref().map(|(kind, _)| *kind), self.trailer, self.wanted].into_iter().flatten().collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds
@@ -175,10 +150,7 @@ impl Expected {
         if let Some(md5) = self.md5
             && md5 != taken.md5
         {
-            return Err(s3_error!(
-                BadDigest,
-                "The Content-MD5 you specified did not match what we received."
-            ));
+            return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
         }
         if let Some((kind, value)) = &self.header {
             same(*kind, value, taken)?;
@@ -192,18 +164,12 @@ impl Expected {
                     format!("The trailer {name} was announced and did not come."),
                 ));
             };
-            let text = value
-                .to_str()
-                .map_err(|_| s3_error!(InvalidRequest, "The value of {name} is not valid."))?;
+            let text = value.to_str().map_err(|_| s3_error!(InvalidRequest, "The value of {name} is not valid."))?;
             same(kind, &parse_value(kind, text)?, taken)?;
         }
         let stored = self.kinds().into_iter().filter_map(|kind| {
             let value = taken.value(kind)?;
-            Some(Checksum {
-                kind,
-                full_object: true,
-                value: Blob(value.to_vec()),
-            })
+            Some(Checksum { kind, full_object: true, value: Blob(value.to_vec()) })
         });
         Ok(stored.collect())
     }
@@ -213,11 +179,7 @@ fn same(kind: ChecksumKind, given: &[u8], taken: &Taken) -> S3Result<()> {
     if taken.value(kind).is_some_and(|computed| computed == given) {
         return Ok(());
     }
-    Err(s3_error!(
-        BadDigest,
-        "The {} you specified did not match the calculated checksum.",
-        name_of(kind)
-    ))
+    Err(s3_error!(BadDigest, "The {} you specified did not match the calculated checksum.", name_of(kind)))
 }
 
 fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
@@ -234,16 +196,11 @@ fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
 fn announced_trailer(headers: &HeaderMap) -> S3Result<Option<ChecksumKind>> {
     let mut found = None;
     for value in headers.get_all("x-amz-trailer") {
-        let text = value
-            .to_str()
-            .map_err(|_| s3_error!(InvalidRequest, "The value of x-amz-trailer is not valid."))?;
+        let text = value.to_str().map_err(|_| s3_error!(InvalidRequest, "The value of x-amz-trailer is not valid."))?;
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let lower = name.to_ascii_lowercase();
             let Some(algorithm) = lower.strip_prefix(PREFIX) else {
-                return Err(s3_error!(
-                    InvalidRequest,
-                    "The value of x-amz-trailer is not valid: {name}."
-                ));
+                return Err(s3_error!(InvalidRequest, "The value of x-amz-trailer is not valid: {name}."));
             };
             if found.replace(parse_algorithm(algorithm)?).is_some() {
                 return Err(s3_error!(InvalidRequest, "Only one checksum trailer may be announced."));
@@ -276,23 +233,11 @@ impl Digests {
     /// Ends the pass; `crc64_nvme` is that of the same bytes.
     pub(crate) fn finish(self, crc64_nvme: u64) -> Taken {
         let mut values = vec![(ChecksumKind::Crc64Nvme, crc64_nvme.to_be_bytes().to_vec())];
-        values.extend(
-            self.crc32
-                .map(|digest| (ChecksumKind::Crc32, digest.finalize().to_vec())),
-        );
-        values.extend(
-            self.crc32c
-                .map(|digest| (ChecksumKind::Crc32c, digest.finalize().to_vec())),
-        );
+        values.extend(self.crc32.map(|digest| (ChecksumKind::Crc32, digest.finalize().to_vec())));
+        values.extend(self.crc32c.map(|digest| (ChecksumKind::Crc32c, digest.finalize().to_vec())));
         values.extend(self.sha1.map(|digest| (ChecksumKind::Sha1, digest.finalize().to_vec())));
-        values.extend(
-            self.sha256
-                .map(|digest| (ChecksumKind::Sha256, digest.finalize().to_vec())),
-        );
-        Taken {
-            md5: self.md5.finalize(),
-            values,
-        }
+        values.extend(self.sha256.map(|digest| (ChecksumKind::Sha256, digest.finalize().to_vec())));
+        Taken { md5: self.md5.finalize(), values }
     }
 }
 
@@ -328,10 +273,7 @@ pub(crate) struct Taken {
 
 impl Taken {
     fn value(&self, kind: ChecksumKind) -> Option<&[u8]> {
-        self.values
-            .iter()
-            .find(|(known, _)| *known == kind)
-            .map(|(_, value)| value.as_slice())
+        self.values.iter().find(|(known, _)| *known == kind).map(|(_, value)| value.as_slice())
     }
 
     /// Digests of a body held in memory.
@@ -391,11 +333,7 @@ pub(crate) fn join(kind: ChecksumKind, parts: &[PartSum]) -> Option<Vec<u8>> {
         ChecksumKind::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
         ChecksumKind::Sha1 | ChecksumKind::Sha256 => return None,
     };
-    let number = |value: &[u8]| {
-        value
-            .iter()
-            .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte))
-    };
+    let number = |value: &[u8]| value.iter().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     let (first, rest) = parts.split_first()?;
     let mut whole = number(&first.value);
     for part in rest {
@@ -433,11 +371,7 @@ impl Shown {
                 ChecksumKind::Sha1 => shown.sha1 = Some(text),
                 ChecksumKind::Sha256 => shown.sha256 = Some(text),
             }
-            shown.kind = Some(if checksum.full_object {
-                "FULL_OBJECT"
-            } else {
-                "COMPOSITE"
-            });
+            shown.kind = Some(if checksum.full_object { "FULL_OBJECT" } else { "COMPOSITE" });
         }
         if stored.is_empty() {
             shown.crc64nvme = Some(STANDARD.encode(crc64_nvme.to_be_bytes()));

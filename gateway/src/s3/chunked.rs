@@ -116,10 +116,7 @@ impl ChunkGate {
                 }
             }
             Place::Line(line) => {
-                let end = bytes
-                    .iter()
-                    .position(|byte| *byte == b'\n')
-                    .map_or(bytes.len(), |at| at + 1);
+                let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
                 line.extend_from_slice(&bytes.split_to(end));
                 if line.last() == Some(&b'\n') || line.len() > LINE_BYTES_MAX {
                     let line = std::mem::take(line);
@@ -141,10 +138,7 @@ impl ChunkGate {
     fn begin_piece(&mut self, size: u64) {
         let piece = size.min(PIECE_BYTES);
         self.out.push_back(Bytes::from(format!("{piece:x}\r\n")));
-        self.place = Place::Data {
-            left: piece,
-            more: size - piece,
-        };
+        self.place = Place::Data { left: piece, more: size - piece };
     }
 
     fn begin_chunk(&mut self, line: Vec<u8>) {
@@ -181,11 +175,7 @@ fn parse_line(line: &[u8]) -> Option<(u64, &str)> {
         return None;
     }
     let digits = size.trim_start_matches('0');
-    let size = if digits.is_empty() {
-        0
-    } else {
-        u64::from_str_radix(digits, 16).ok()?
-    };
+    let size = if digits.is_empty() { 0 } else { u64::from_str_radix(digits, 16).ok()? };
     Some((size, extension))
 }
 
@@ -233,14 +223,7 @@ pub(crate) struct DocumentCheck {
 impl DocumentCheck {
     /// `sha256` is that of `x-amz-content-sha256`, if it is one.
     pub(crate) fn new(expected: Expected, sha256: Option<[u8; 32]>, bytes_max: usize) -> Self {
-        Self {
-            expected,
-            sha256,
-            bytes_max,
-            document: Vec::new(),
-            checked: None,
-            done: false,
-        }
+        Self { expected, sha256, bytes_max, document: Vec::new(), checked: None, done: false }
     }
 }
 
@@ -265,22 +248,17 @@ impl Inspector for DocumentCheck {
             return Ok(());
         }
         self.done = true;
-        if self
-            .sha256
-            .is_some_and(|given| given != Sha256::checksum(&self.document))
-        {
+        if self.sha256.is_some_and(|given| given != Sha256::checksum(&self.document)) {
             return Err(BodyError::Mismatch {
                 code: "XAmzContentSHA256Mismatch",
                 message: "The provided x-amz-content-sha256 header does not match what was computed.".to_owned(),
             });
         }
         let taken = Taken::of(&self.expected, &self.document);
-        self.expected
-            .compare(&taken, None)
-            .map_err(|error| BodyError::Mismatch {
-                code: "BadDigest",
-                message: error.message().unwrap_or("A checksum did not match.").to_owned(),
-            })?;
+        self.expected.compare(&taken, None).map_err(|error| BodyError::Mismatch {
+            code: "BadDigest",
+            message: error.message().unwrap_or("A checksum did not match.").to_owned(),
+        })?;
         let document = std::mem::take(&mut self.document);
         self.checked = (!document.is_empty()).then(|| document.into());
         Ok(())

@@ -73,11 +73,7 @@ impl Caller {
     /// Who asks, for the audit trail: the authenticated access key, or what the request claims.
     pub(crate) fn origin(&self, claimed: &str) -> Origin {
         Origin {
-            actor: self
-                .0
-                .actor
-                .get()
-                .map_or_else(|| cut(claimed).to_owned(), |actor| actor.to_string()),
+            actor: self.0.actor.get().map_or_else(|| cut(claimed).to_owned(), |actor| actor.to_string()),
             address: self.0.address.to_string(),
             request: self.0.request,
         }
@@ -107,10 +103,7 @@ mod tests {
         assert!(!caller.is_authenticated());
         caller.set_actor("AKROOT");
         let origin = caller.origin("claimed");
-        assert_eq!(
-            (origin.actor.as_str(), origin.address.as_str()),
-            ("AKROOT", "127.0.0.1:9000")
-        );
+        assert_eq!((origin.actor.as_str(), origin.address.as_str()), ("AKROOT", "127.0.0.1:9000"));
     }
 
     #[test]

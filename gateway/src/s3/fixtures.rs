@@ -10,11 +10,7 @@ use kovcheg_format::record::version::{PartMark, VersionFacts, VersionKind, Versi
 const MADE_AT: u64 = 1_767_225_600_500;
 
 fn origin() -> Origin {
-    Origin {
-        actor: "AK".to_owned(),
-        address: String::new(),
-        request: RequestId::ZERO,
-    }
+    Origin { actor: "AK".to_owned(), address: String::new(), request: RequestId::ZERO }
 }
 
 /// An object of `size` bytes with parts of these numbers and lengths and the ETag `tag`.
@@ -33,13 +29,7 @@ pub(crate) fn version(size: u64, parts: &[(u16, u64)]) -> VersionPut {
         metadata: Vec::new(),
         tags: Vec::new(),
         checksums: Vec::new(),
-        parts: parts
-            .iter()
-            .map(|(number, len)| PartMark {
-                number: *number,
-                len: *len,
-            })
-            .collect(),
+        parts: parts.iter().map(|(number, len)| PartMark { number: *number, len: *len }).collect(),
         manifest: Root::Inline(Vec::new()),
         crc: 0,
         facts: VersionFacts::free(0),

@@ -10,14 +10,8 @@ use crate::config::METADATA_BYTES_MAX;
 use crate::s3::names::url_decode;
 
 /// Content headers kept with an object, in the case they are stored and sent back in.
-const KEPT: [&str; 6] = [
-    "cache-control",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-type",
-    "expires",
-];
+const KEPT: [&str; 6] =
+    ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
 
 /// Content type of objects stored without one (S3).
 pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
@@ -29,36 +23,15 @@ const TAG_VALUE_MAX: usize = 256;
 
 /// Headers that ask for something this release does not do, with the reason. A prefix ends in `*`.
 const REFUSED: [(&str, &str); 14] = [
-    (
-        "x-amz-object-lock-*",
-        "Object Lock is not built yet, and the object would not be locked.",
-    ),
-    (
-        "x-amz-bucket-object-lock-enabled",
-        "Object Lock is not built yet, and the bucket would not lock anything.",
-    ),
+    ("x-amz-object-lock-*", "Object Lock is not built yet, and the object would not be locked."),
+    ("x-amz-bucket-object-lock-enabled", "Object Lock is not built yet, and the bucket would not lock anything."),
     ("x-amz-bypass-governance-retention", "Object Lock is not built yet."),
-    (
-        "x-amz-grant-*",
-        "ACLs are not supported; every object belongs to its bucket's owner alone.",
-    ),
-    (
-        "x-amz-server-side-encryption-customer-*",
-        "Encryption with keys of the client (SSE-C) is not supported.",
-    ),
+    ("x-amz-grant-*", "ACLs are not supported; every object belongs to its bucket's owner alone."),
+    ("x-amz-server-side-encryption-customer-*", "Encryption with keys of the client (SSE-C) is not supported."),
     ("x-amz-copy-source*", "Copying objects is not built yet."),
-    (
-        "x-amz-server-side-encryption-aws-kms-key-id",
-        "Encryption with keys of a KMS is not supported.",
-    ),
-    (
-        "x-amz-server-side-encryption-context",
-        "Encryption with keys of a KMS is not supported.",
-    ),
-    (
-        "x-amz-server-side-encryption-bucket-key-enabled",
-        "Encryption with keys of a KMS is not supported.",
-    ),
+    ("x-amz-server-side-encryption-aws-kms-key-id", "Encryption with keys of a KMS is not supported."),
+    ("x-amz-server-side-encryption-context", "Encryption with keys of a KMS is not supported."),
+    ("x-amz-server-side-encryption-bucket-key-enabled", "Encryption with keys of a KMS is not supported."),
     ("x-amz-website-redirect-location", "Websites are not supported."),
     ("x-amz-write-offset-bytes", "Appending to objects is not supported."),
     ("x-amz-rename-source*", "Renaming objects is not supported."),
@@ -81,20 +54,12 @@ fn matches(name: &str, pattern: &str) -> bool {
 /// # Errors
 /// `NotImplemented` with the reason, `InvalidStorageClass`, `InvalidToken`.
 pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
-    for name in headers
-        .keys()
-        .map(http::HeaderName::as_str)
-        .filter(|name| name.starts_with("x-amz-"))
-    {
+    for name in headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-amz-")) {
         if let Some((_, reason)) = REFUSED.iter().find(|(pattern, _)| matches(name, pattern)) {
             return Err(s3_error!(NotImplemented, "{name}: {reason}"));
         }
     }
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
+    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     if let Some(acl) = text("x-amz-acl")
         && !PRIVATE_ACLS.contains(&acl.as_str())
     {
@@ -115,10 +80,7 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
     if let Some(class) = text("x-amz-storage-class")
         && class != "STANDARD"
     {
-        return Err(s3_error!(
-            InvalidStorageClass,
-            "The storage class {class} is not valid here; only STANDARD is."
-        ));
+        return Err(s3_error!(InvalidStorageClass, "The storage class {class} is not valid here; only STANDARD is."));
     }
     if let Some(ownership) = text("x-amz-object-ownership")
         && ownership != "BucketOwnerEnforced"
@@ -129,10 +91,7 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
         ));
     }
     if headers.contains_key("x-amz-security-token") {
-        return Err(s3_error!(
-            InvalidToken,
-            "Session tokens are not issued here; sign without x-amz-security-token."
-        ));
+        return Err(s3_error!(InvalidToken, "Session tokens are not issued here; sign without x-amz-security-token."));
     }
     Ok(())
 }
@@ -144,10 +103,7 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
 pub(crate) fn check_version(version: Option<&str>) -> S3Result<()> {
     match version {
         None | Some("null" | "") => Ok(()),
-        Some(_) => Err(s3_error!(
-            NotImplemented,
-            "Versioning is not built yet; the only versionId is null."
-        )),
+        Some(_) => Err(s3_error!(NotImplemented, "Versioning is not built yet; the only versionId is null.")),
     }
 }
 
@@ -170,27 +126,16 @@ impl Kept {
             let Some(value) = headers.get(name) else { continue };
             let text = std::str::from_utf8(value.as_bytes())
                 .map_err(|_| s3_error!(InvalidArgument, "The header {name} is not valid UTF-8."))?;
-            let text = if name == "content-encoding" {
-                without_aws_chunked(text)
-            } else {
-                text.to_owned()
-            };
+            let text = if name == "content-encoding" { without_aws_chunked(text) } else { text.to_owned() };
             if !text.is_empty() {
-                kept.headers.push(Pair {
-                    name: name.to_owned(),
-                    value: text,
-                });
+                kept.headers.push(Pair { name: name.to_owned(), value: text });
             }
         }
         for (name, value) in metadata.unwrap_or_default() {
             kept.metadata.push(Pair { name, value });
         }
         kept.metadata.sort_by(|left, right| left.name.cmp(&right.name));
-        let size: usize = kept
-            .metadata
-            .iter()
-            .map(|pair| pair.name.len() + pair.value.len())
-            .sum();
+        let size: usize = kept.metadata.iter().map(|pair| pair.name.len() + pair.value.len()).sum();
         if size > METADATA_BYTES_MAX {
             return Err(s3_error!(
                 MetadataTooLarge,
@@ -240,20 +185,12 @@ fn parse_tags(text: &str) -> S3Result<Vec<Pair>> {
 
 /// The value stored under `name`.
 pub(crate) fn value<'a>(pairs: &'a [Pair], name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|pair| pair.name == name)
-        .map(|pair| pair.value.as_str())
+    pairs.iter().find(|pair| pair.name == name).map(|pair| pair.value.as_str())
 }
 
 /// User metadata as `s3s` sends it.
 pub(crate) fn metadata(pairs: &[Pair]) -> Option<Metadata> {
-    (!pairs.is_empty()).then(|| {
-        pairs
-            .iter()
-            .map(|pair| (pair.name.clone(), pair.value.clone()))
-            .collect()
-    })
+    (!pairs.is_empty()).then(|| pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect())
 }
 
 #[cfg(test)]

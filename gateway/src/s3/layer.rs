@@ -74,11 +74,7 @@ pub(crate) async fn respond(
     let caller = Caller::new(random_id(), shared.server, address);
     let span = tracing::info_span!("s3", request = %caller.request_id(), peer = %address);
     let counted = Counted::new(IN_FLIGHT);
-    let place = if overloaded {
-        None
-    } else {
-        Arc::clone(&shared.places).try_acquire_owned().ok()
-    };
+    let place = if overloaded { None } else { Arc::clone(&shared.places).try_acquire_owned().ok() };
     let watch = Arc::new(BodyWatch::default());
     let head = Head::of(&request);
     let result = match &place {
@@ -93,23 +89,10 @@ pub(crate) async fn respond(
     if let Some(unread) = watch.take_unread()
         && (watch.started() || !head.waits_for_continue)
     {
-        tokio::spawn(drain(
-            unread,
-            shared.config.drain_bytes_max,
-            shared.config.drain_time_max,
-        ));
+        tokio::spawn(drain(unread, shared.config.drain_bytes_max, shared.config.drain_time_max));
     }
     let status = response.status().as_u16();
-    let finish = Finish {
-        caller,
-        status,
-        began,
-        watch: Some(watch),
-        sent: 0,
-        span,
-        _place: place,
-        _counted: counted,
-    };
+    let finish = Finish { caller, status, began, watch: Some(watch), sent: 0, span, _place: place, _counted: counted };
     response.map(|body| Answer::new(body, finish))
 }
 
@@ -134,24 +117,16 @@ impl Head {
 
 /// The access key a request claims, whether or not its signature is good.
 fn claimed_key(headers: &HeaderMap, uri: &Uri) -> String {
-    let from_header = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| {
-            let (_, rest) = text.split_once("Credential=")?;
-            rest.split('/').next().map(str::to_owned)
-        });
+    let from_header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| {
+        let (_, rest) = text.split_once("Credential=")?;
+        rest.split('/').next().map(str::to_owned)
+    });
     let from_query = || {
         let pairs = uri.query()?.split('&');
-        let value = pairs
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(name, _)| *name == "X-Amz-Credential")?
-            .1;
+        let value = pairs.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "X-Amz-Credential")?.1;
         url_decode(value, true)?.split('/').next().map(str::to_owned)
     };
-    from_header
-        .or_else(from_query)
-        .unwrap_or_else(|| "anonymous".to_owned())
+    from_header.or_else(from_query).unwrap_or_else(|| "anonymous".to_owned())
 }
 
 /// Refuses a request because a limit was reached. Its body is left for draining.
@@ -159,18 +134,10 @@ fn turn_away(shared: &Shared, watch: &Arc<BodyWatch>, overloaded: bool, request:
     let limit = if overloaded { "connections" } else { "requests" };
     refused(limit);
     let body = request.into_body();
-    drop(RequestBody::new(
-        body,
-        shared.config.body_idle_timeout,
-        None,
-        Arc::clone(watch),
-    ));
+    drop(RequestBody::new(body, shared.config.body_idle_timeout, None, Arc::clone(watch)));
     let (connections, requests) = (shared.config.connections_max, shared.config.requests_max);
     let most = if overloaded { connections } else { requests };
-    s3_error!(
-        SlowDown,
-        "Please reduce your request rate: at most {most} {limit} are served at a time."
-    )
+    s3_error!(SlowDown, "Please reduce your request rate: at most {most} {limit} are served at a time.")
 }
 
 async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request: Request<Incoming>) -> Response<Body> {
@@ -186,31 +153,19 @@ async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request
             return fail(&error);
         }
     };
-    let body = if body.is_end_stream() {
-        Body::empty()
-    } else {
-        Body::http_body_unsync(wrap(body, inspector))
-    };
+    let body = if body.is_end_stream() { Body::empty() } else { Body::http_body_unsync(wrap(body, inspector)) };
     parts.extensions.insert(caller.clone());
     let call = AssertUnwindSafe(shared.service.call(Request::from_parts(parts, body))).catch_unwind();
     match call.await {
         Ok(Ok(response)) => rewrite_body_failure(response, watch, &resource, caller),
         Ok(Err(error)) => {
             tracing::error!(error = %error, "an answer could not be written");
-            fail(&coded(
-                "InternalError",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The answer could not be written.",
-            ))
+            fail(&coded("InternalError", StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be written."))
         }
         Err(_panic) => {
             panicked();
             tracing::error!(op = caller.operation(), "a request panicked; this is a bug");
-            fail(&coded(
-                "InternalError",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The request hit a bug in the vault.",
-            ))
+            fail(&coded("InternalError", StatusCode::INTERNAL_SERVER_ERROR, "The request hit a bug in the vault."))
         }
     }
 }
@@ -219,19 +174,13 @@ fn is_form(method: &Method, headers: &HeaderMap) -> bool {
     let form = b"multipart/form-data";
     method == Method::POST
         && headers.get(CONTENT_TYPE).is_some_and(|value| {
-            value
-                .as_bytes()
-                .get(..form.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(form))
+            value.as_bytes().get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
         })
 }
 
 /// What looks at a body on its way in.
 fn inspector(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Option<Box<dyn Inspector>>, S3Error> {
-    let declared = headers
-        .get("x-amz-content-sha256")
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
+    let declared = headers.get("x-amz-content-sha256").map(HeaderValue::as_bytes).unwrap_or_default();
     if declared.starts_with(b"STREAMING-") {
         return Ok(Some(Box::new(ChunkGate::new(shared.budget.clone()))));
     }
@@ -277,18 +226,10 @@ fn finish_head(
 ) {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        let code = response
-            .body()
-            .bytes()
-            .and_then(|bytes| code_of(&bytes).map(str::to_owned));
+        let code = response.body().bytes().and_then(|bytes| code_of(&bytes).map(str::to_owned));
         complete_error(response, &head.resource, caller);
         let code = code.unwrap_or_else(|| status.as_u16().to_string());
-        tracing::debug!(
-            op = caller.operation(),
-            status = status.as_u16(),
-            code,
-            "refused or failed"
-        );
+        tracing::debug!(op = caller.operation(), status = status.as_u16(), code, "refused or failed");
         if status == StatusCode::FORBIDDEN {
             record_denial(shared, caller, head, &code);
         }
@@ -298,10 +239,7 @@ fn finish_head(
     }
     let headers = response.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("Kovcheg"));
-    for (name, value) in [
-        ("x-amz-request-id", caller.request_id()),
-        ("x-amz-id-2", caller.host_id().to_owned()),
-    ] {
+    for (name, value) in [("x-amz-request-id", caller.request_id()), ("x-amz-id-2", caller.host_id().to_owned())] {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
@@ -319,19 +257,10 @@ fn record_denial(shared: &Shared, caller: &Caller, head: &Head, code: &str) {
     let path = url_decode(&head.resource, false).unwrap_or_else(|| head.resource.clone());
     let path = path.strip_prefix('/').unwrap_or(&path);
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-    let how = if caller.is_authenticated() {
-        "authenticated"
-    } else {
-        "claimed"
-    };
+    let how = if caller.is_authenticated() { "authenticated" } else { "claimed" };
     let reason = format!("{code} on {} {}, key {how}", head.method, caller.operation());
     let origin = caller.origin(&head.claimed);
-    shared.vault.record_denial(
-        origin,
-        at_most(bucket, BUCKET_LEN_MAX),
-        at_most(key, KEY_LEN_MAX),
-        &reason,
-    );
+    shared.vault.record_denial(origin, at_most(bucket, BUCKET_LEN_MAX), at_most(key, KEY_LEN_MAX), &reason);
 }
 
 fn at_most(text: &str, len: usize) -> &str {
@@ -370,10 +299,7 @@ mod tests {
     fn forms_are_known_by_their_type() {
         let mut headers = HeaderMap::new();
         assert!(!is_form(&Method::POST, &headers));
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("Multipart/Form-Data; boundary=x"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("Multipart/Form-Data; boundary=x"));
         assert!(is_form(&Method::POST, &headers));
         assert!(!is_form(&Method::PUT, &headers));
     }

@@ -28,10 +28,7 @@ impl Encoding {
         match asked.map(EncodingType::as_str) {
             None | Some("") => Ok(Self::Plain),
             Some("url") => Ok(Self::Url),
-            Some(other) => Err(s3_error!(
-                InvalidArgument,
-                "Invalid encoding method {other}; only url is known."
-            )),
+            Some(other) => Err(s3_error!(InvalidArgument, "Invalid encoding method {other}; only url is known.")),
         }
     }
 
@@ -70,14 +67,8 @@ async fn page(gateway: &Gateway, bucket: &str, query: ListQuery) -> S3Result<Lis
 }
 
 fn object(version: VersionPut, encoding: Encoding, owner: Option<&Owner>) -> Object {
-    let algorithms = version
-        .checksums
-        .iter()
-        .map(|sum| ChecksumAlgorithm::from_static(name_of(sum.kind)));
-    let kind = version
-        .checksums
-        .first()
-        .map(|sum| if sum.full_object { "FULL_OBJECT" } else { "COMPOSITE" });
+    let algorithms = version.checksums.iter().map(|sum| ChecksumAlgorithm::from_static(name_of(sum.kind)));
+    let kind = version.checksums.first().map(|sum| if sum.full_object { "FULL_OBJECT" } else { "COMPOSITE" });
     Object {
         checksum_algorithm: kind.is_some().then(|| algorithms.collect()),
         checksum_type: kind.map(ChecksumType::from_static),
@@ -92,12 +83,7 @@ fn object(version: VersionPut, encoding: Encoding, owner: Option<&Owner>) -> Obj
 }
 
 fn prefixes(page: &ListPage, encoding: Encoding) -> Vec<CommonPrefix> {
-    page.common_prefixes
-        .iter()
-        .map(|prefix| CommonPrefix {
-            prefix: Some(encoding.name(prefix)),
-        })
-        .collect()
+    page.common_prefixes.iter().map(|prefix| CommonPrefix { prefix: Some(encoding.name(prefix)) }).collect()
 }
 
 /// `ListObjectsV2`.
@@ -117,17 +103,12 @@ pub(crate) async fn list_v2(
     };
     let mut page = page(gateway, &input.bucket, query).await?;
     let owner = match input.fetch_owner {
-        Some(true) => Some(owner(
-            gateway.vault.bucket(&input.bucket).await.map_err(from_storage)?.tenant,
-        )),
+        Some(true) => Some(owner(gateway.vault.bucket(&input.bucket).await.map_err(from_storage)?.tenant)),
         _ => None,
     };
     let common_prefixes = prefixes(&page, encoding);
     let objects = std::mem::take(&mut page.objects);
-    let contents: Vec<Object> = objects
-        .into_iter()
-        .map(|version| object(version, encoding, owner.as_ref()))
-        .collect();
+    let contents: Vec<Object> = objects.into_iter().map(|version| object(version, encoding, owner.as_ref())).collect();
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encoding.name(input.prefix.as_deref().unwrap_or_default())),
@@ -172,12 +153,7 @@ pub(crate) async fn list_v1(
         is_truncated: Some(page.next.is_some()),
         next_marker: page.next.as_deref().map(|next| encoding.name(next)),
         encoding_type: encoding.shown(),
-        contents: Some(
-            objects
-                .into_iter()
-                .map(|version| object(version, encoding, Some(&owner)))
-                .collect(),
-        ),
+        contents: Some(objects.into_iter().map(|version| object(version, encoding, Some(&owner))).collect()),
         common_prefixes: Some(common_prefixes),
         ..ListObjectsOutput::default()
     }))
@@ -194,13 +170,7 @@ mod tests {
 
     #[test]
     fn pages_hold_at_most_a_thousand() {
-        for (asked, got) in [
-            (None, 1000),
-            (Some(0), 0),
-            (Some(1), 1),
-            (Some(1000), 1000),
-            (Some(100_000), 1000),
-        ] {
+        for (asked, got) in [(None, 1000), (Some(0), 0), (Some(1), 1), (Some(1000), 1000), (Some(100_000), 1000)] {
             assert_eq!(max_keys(asked).unwrap(), got, "{asked:?}");
         }
         assert_eq!(max_keys(Some(-1)).unwrap_err().code(), &S3ErrorCode::InvalidArgument);
@@ -214,9 +184,6 @@ mod tests {
         let plain = Encoding::parse(None).unwrap();
         assert_eq!((plain.name("a b"), plain.shown().is_some()), ("a b".to_owned(), false));
         let other = EncodingType::from("html".to_owned());
-        assert_eq!(
-            Encoding::parse(Some(&other)).unwrap_err().code(),
-            &S3ErrorCode::InvalidArgument
-        );
+        assert_eq!(Encoding::parse(Some(&other)).unwrap_err().code(), &S3ErrorCode::InvalidArgument);
     }
 }

@@ -28,11 +28,7 @@ use crate::s3::service::Gateway;
 
 fn upload_ref(bucket: &str, key: &str, upload: &str) -> S3Result<UploadRef> {
     check_key(key)?;
-    Ok(UploadRef {
-        bucket: bucket.to_owned(),
-        key: key.to_owned(),
-        upload: parse_upload(upload)?,
-    })
+    Ok(UploadRef { bucket: bucket.to_owned(), key: key.to_owned(), upload: parse_upload(upload)? })
 }
 
 /// Which checksum an upload announces: algorithm, and whether it covers the full object.
@@ -46,18 +42,15 @@ fn announced(algorithm: Option<&str>, kind: Option<&str>) -> S3Result<(Option<Ch
         Some(other) => return Err(s3_error!(InvalidRequest, "The checksum type {other} is not known.")),
     };
     match algorithm {
-        None if kind.is_some() => Err(s3_error!(
-            InvalidRequest,
-            "x-amz-checksum-type needs x-amz-checksum-algorithm beside it."
-        )),
-        Some(ChecksumKind::Sha1 | ChecksumKind::Sha256) if full => Err(s3_error!(
-            InvalidRequest,
-            "The FULL_OBJECT checksum type cannot be used with SHA1 or SHA256."
-        )),
-        Some(ChecksumKind::Crc64Nvme) if !full => Err(s3_error!(
-            InvalidRequest,
-            "The COMPOSITE checksum type cannot be used with CRC64NVME."
-        )),
+        None if kind.is_some() => {
+            Err(s3_error!(InvalidRequest, "x-amz-checksum-type needs x-amz-checksum-algorithm beside it."))
+        }
+        Some(ChecksumKind::Sha1 | ChecksumKind::Sha256) if full => {
+            Err(s3_error!(InvalidRequest, "The FULL_OBJECT checksum type cannot be used with SHA1 or SHA256."))
+        }
+        Some(ChecksumKind::Crc64Nvme) if !full => {
+            Err(s3_error!(InvalidRequest, "The COMPOSITE checksum type cannot be used with CRC64NVME."))
+        }
         algorithm => Ok((algorithm, full)),
     }
 }
@@ -82,11 +75,7 @@ pub(crate) async fn create(
         checksum_kind: kind.map_or(0, ChecksumKind::code),
         full_object,
     };
-    let upload = gateway
-        .vault
-        .create_upload(by, &input.bucket, &input.key, new)
-        .await
-        .map_err(from_storage)?;
+    let upload = gateway.vault.create_upload(by, &input.bucket, &input.key, new).await.map_err(from_storage)?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
@@ -99,23 +88,13 @@ pub(crate) async fn create(
 }
 
 fn checksum_type(full_object: bool) -> ChecksumType {
-    ChecksumType::from_static(if full_object {
-        ChecksumType::FULL_OBJECT
-    } else {
-        ChecksumType::COMPOSITE
-    })
+    ChecksumType::from_static(if full_object { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE })
 }
 
 fn part_number(number: i32) -> S3Result<u16> {
-    u16::try_from(number)
-        .ok()
-        .filter(|number| (1..=PARTS_MAX).contains(number))
-        .ok_or_else(|| {
-            s3_error!(
-                InvalidArgument,
-                "Part number must be an integer between 1 and {PARTS_MAX}, inclusive."
-            )
-        })
+    u16::try_from(number).ok().filter(|number| (1..=PARTS_MAX).contains(number)).ok_or_else(|| {
+        s3_error!(InvalidArgument, "Part number must be an integer between 1 and {PARTS_MAX}, inclusive.")
+    })
 }
 
 /// `UploadPart`. Durable (W-1) when it answers.
@@ -128,32 +107,13 @@ pub(crate) async fn part(
     let number = part_number(req.input.part_number)?;
     let mut expected = Expected::parse(&req.headers)?;
     // The upload is looked at before the body is read: it may be gone, and it says which checksum every part needs.
-    let about = gateway
-        .vault
-        .list_parts(upload.clone(), PARTS_MAX, 1)
-        .await
-        .map_err(from_storage)?;
+    let about = gateway.vault.list_parts(upload.clone(), PARTS_MAX, 1).await.map_err(from_storage)?;
     expected.want(kind_of_code(about.upload.checksum_kind));
     let observer = Box::new(expected.digests());
-    let stream = gateway
-        .vault
-        .begin_part(by, upload, number, observer)
-        .await
-        .map_err(from_storage)?;
+    let stream = gateway.vault.begin_part(by, upload, number, observer).await.map_err(from_storage)?;
     let body = req.input.body.take();
-    let got = receive(
-        stream,
-        body,
-        req.input.content_length,
-        &expected,
-        req.trailing_headers.take(),
-    )
-    .await?;
-    let part = got
-        .put
-        .commit_part(etag(got.md5), got.checksums)
-        .await
-        .map_err(from_storage)?;
+    let got = receive(stream, body, req.input.content_length, &expected, req.trailing_headers.take()).await?;
+    let part = got.put.commit_part(etag(got.md5), got.checksums).await.map_err(from_storage)?;
     let mut output = UploadPartOutput {
         e_tag: Some(ETag::Strong(part.etag.clone())),
         server_side_encryption: sealed(),
@@ -171,10 +131,7 @@ pub(crate) async fn abort(
     let by = gateway.origin(&req);
     let upload = upload_ref(&req.input.bucket, &req.input.key, &req.input.upload_id)?;
     if req.input.if_match_initiated_time.is_some() {
-        return Err(s3_error!(
-            NotImplemented,
-            "x-amz-if-match-initiated-time is not supported."
-        ));
+        return Err(s3_error!(NotImplemented, "x-amz-if-match-initiated-time is not supported."));
     }
     gateway.vault.abort_upload(by, upload).await.map_err(from_storage)?;
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))
@@ -184,28 +141,13 @@ pub(crate) async fn abort(
 pub(crate) async fn list(gateway: &Gateway, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
     let input = req.input;
     let upload = upload_ref(&input.bucket, &input.key, &input.upload_id)?;
-    let negative = |_| {
-        s3_error!(
-            InvalidArgument,
-            "max-parts and part-number-marker must not be negative."
-        )
-    };
-    let max = usize::try_from(input.max_parts.unwrap_or(1000))
-        .map_err(negative)?
-        .min(PAGE_PARTS_MAX);
+    let negative = |_| s3_error!(InvalidArgument, "max-parts and part-number-marker must not be negative.");
+    let max = usize::try_from(input.max_parts.unwrap_or(1000)).map_err(negative)?.min(PAGE_PARTS_MAX);
     let after = u32::try_from(input.part_number_marker.unwrap_or(0)).map_err(negative)?;
     let after = u16::try_from(after).unwrap_or(PARTS_MAX);
-    let page = gateway
-        .vault
-        .list_parts(upload, after, max.max(1))
-        .await
-        .map_err(from_storage)?;
+    let page = gateway.vault.list_parts(upload, after, max.max(1)).await.map_err(from_storage)?;
     let kind = kind_of_code(page.upload.checksum_kind);
-    let (parts, next) = if max == 0 {
-        (Vec::new(), None)
-    } else {
-        (page.parts, page.next)
-    };
+    let (parts, next) = if max == 0 { (Vec::new(), None) } else { (page.parts, page.next) };
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
@@ -244,19 +186,12 @@ struct Named {
 fn named_parts(parts: Option<Vec<CompletedPart>>) -> S3Result<Vec<Named>> {
     let parts = parts.unwrap_or_default();
     if parts.is_empty() || parts.len() > usize::from(PARTS_MAX) {
-        return Err(s3_error!(
-            MalformedXML,
-            "You must specify between 1 and {PARTS_MAX} parts."
-        ));
+        return Err(s3_error!(MalformedXML, "You must specify between 1 and {PARTS_MAX} parts."));
     }
     let mut named = Vec::with_capacity(parts.len());
     for part in parts {
-        let number = part
-            .part_number
-            .ok_or_else(|| s3_error!(MalformedXML, "A part has no number."))?;
-        let etag = part
-            .e_tag
-            .ok_or_else(|| s3_error!(MalformedXML, "Part {number} has no ETag."))?;
+        let number = part.part_number.ok_or_else(|| s3_error!(MalformedXML, "A part has no number."))?;
+        let etag = part.e_tag.ok_or_else(|| s3_error!(MalformedXML, "Part {number} has no ETag."))?;
         let checksums = [
             (ChecksumKind::Crc32, part.checksum_crc32),
             (ChecksumKind::Crc32c, part.checksum_crc32c),
@@ -267,10 +202,7 @@ fn named_parts(parts: Option<Vec<CompletedPart>>) -> S3Result<Vec<Named>> {
         named.push(Named {
             number: part_number(number)?,
             etag: etag.into_value(),
-            checksums: checksums
-                .into_iter()
-                .filter_map(|(kind, text)| Some((kind, text?)))
-                .collect(),
+            checksums: checksums.into_iter().filter_map(|(kind, text)| Some((kind, text?))).collect(),
         });
     }
     if !named.is_sorted_by(|left, right| left.number < right.number) {
@@ -284,11 +216,7 @@ async fn stored_parts(gateway: &Gateway, upload: &UploadRef) -> S3Result<(Upload
     let mut parts = Vec::new();
     let mut after = 0;
     loop {
-        let page = gateway
-            .vault
-            .list_parts(upload.clone(), after, PAGE_PARTS_MAX)
-            .await
-            .map_err(from_storage)?;
+        let page = gateway.vault.list_parts(upload.clone(), after, PAGE_PARTS_MAX).await.map_err(from_storage)?;
         parts.extend(page.parts);
         match page.next {
             Some(next) if next > after => after = next,
@@ -301,10 +229,7 @@ fn stored_value(part: &PartPut, kind: ChecksumKind) -> Option<Vec<u8>> {
     if kind == ChecksumKind::Crc64Nvme {
         return Some(part.crc.to_be_bytes().to_vec());
     }
-    part.checksums
-        .iter()
-        .find(|sum| sum.kind == kind)
-        .map(|sum| sum.value.0.clone())
+    part.checksums.iter().find(|sum| sum.kind == kind).map(|sum| sum.value.0.clone())
 }
 
 /// Pairs the named parts with the stored ones and checks what the client says of them. The engine checks ETags again
@@ -313,13 +238,8 @@ fn select(named: &[Named], stored: &[PartPut]) -> S3Result<Vec<PartPut>> {
     let mut selected = Vec::with_capacity(named.len());
     for (at, part) in named.iter().enumerate() {
         let wrong = || from_storage(StorageError::InvalidPart(part.number));
-        let place = stored
-            .binary_search_by_key(&part.number, |stored| stored.number)
-            .map_err(|_| wrong())?;
-        let found = stored
-            .get(place)
-            .filter(|found| found.etag == part.etag)
-            .ok_or_else(wrong)?;
+        let place = stored.binary_search_by_key(&part.number, |stored| stored.number).map_err(|_| wrong())?;
+        let found = stored.get(place).filter(|found| found.etag == part.etag).ok_or_else(wrong)?;
         for (kind, text) in &part.checksums {
             let value = stored_value(found, *kind).ok_or_else(wrong)?;
             if text_of(&value, None) != *text {
@@ -345,16 +265,8 @@ fn object_checksum(upload: &UploadCreated, parts: &[PartPut]) -> S3Result<Option
         let value = stored_value(part, kind).ok_or_else(|| from_storage(StorageError::InvalidPart(part.number)))?;
         sums.push(PartSum { value, len: part.size });
     }
-    let value = if upload.full_object {
-        join(kind, &sums)
-    } else {
-        Some(compose(kind, &sums))
-    };
-    Ok(value.map(|value| Checksum {
-        kind,
-        full_object: upload.full_object,
-        value: Blob(value),
-    }))
+    let value = if upload.full_object { join(kind, &sums) } else { Some(compose(kind, &sums)) };
+    Ok(value.map(|value| Checksum { kind, full_object: upload.full_object, value: Blob(value) }))
 }
 
 /// Compares what the client says of the whole object: size and checksum, if it says anything.
@@ -368,19 +280,13 @@ fn check_whole(
     if let Some(said) = input.mpu_object_size
         && u64::try_from(said).ok() != Some(size)
     {
-        return Err(s3_error!(
-            InvalidRequest,
-            "x-amz-mp-object-size is {said}, and the parts have {size} bytes."
-        ));
+        return Err(s3_error!(InvalidRequest, "x-amz-mp-object-size is {said}, and the parts have {size} bytes."));
     }
     if let Some(said) = &input.checksum_type
         && upload.checksum_kind != 0
         && *said != checksum_type(upload.full_object)
     {
-        return Err(s3_error!(
-            InvalidRequest,
-            "x-amz-checksum-type differs from that of the upload."
-        ));
+        return Err(s3_error!(InvalidRequest, "x-amz-checksum-type differs from that of the upload."));
     }
     let given = [
         (ChecksumKind::Crc32, &input.checksum_crc32),
@@ -409,15 +315,8 @@ fn check_whole(
 }
 
 fn joined(kind: ChecksumKind, parts: &[PartPut]) -> Option<String> {
-    let sums: Option<Vec<PartSum>> = parts
-        .iter()
-        .map(|part| {
-            Some(PartSum {
-                value: stored_value(part, kind)?,
-                len: part.size,
-            })
-        })
-        .collect();
+    let sums: Option<Vec<PartSum>> =
+        parts.iter().map(|part| Some(PartSum { value: stored_value(part, kind)?, len: part.size })).collect();
     join(kind, &sums?).map(|value| text_of(&value, None))
 }
 
@@ -449,13 +348,7 @@ pub(crate) async fn complete(
         precondition,
         ..NewVersion::default()
     };
-    let parts = named
-        .into_iter()
-        .map(|part| NamedPart {
-            number: part.number,
-            etag: part.etag,
-        })
-        .collect();
+    let parts = named.into_iter().map(|part| NamedPart { number: part.number, etag: part.etag }).collect();
     match gateway.vault.complete_upload(by, upload.clone(), parts, new).await {
         Ok(version) => Ok(completed(gateway, &upload, &version)),
         Err(StorageError::NoSuchUpload) => completed_before(gateway, &upload, &whole_etag)

@@ -15,17 +15,10 @@ pub(crate) fn check_key(key: &str) -> S3Result<()> {
         return Err(s3_error!(InvalidArgument, "An object key has at least one byte."));
     }
     if key.len() > KEY_LEN_MAX {
-        return Err(s3_error!(
-            KeyTooLongError,
-            "Your key is too long: {} bytes, at most {KEY_LEN_MAX}.",
-            key.len()
-        ));
+        return Err(s3_error!(KeyTooLongError, "Your key is too long: {} bytes, at most {KEY_LEN_MAX}.", key.len()));
     }
     if key.contains('\0') {
-        return Err(s3_error!(
-            InvalidArgument,
-            "An object key must not contain the NUL character."
-        ));
+        return Err(s3_error!(InvalidArgument, "An object key must not contain the NUL character."));
     }
     Ok(())
 }
@@ -113,18 +106,7 @@ mod tests {
 
     #[test]
     fn keys_are_not_paths_but_have_limits() {
-        for good in [
-            "a",
-            "..",
-            "../..",
-            "/",
-            "//",
-            "a/../b",
-            "\u{1}",
-            "ключ",
-            " ",
-            &"x".repeat(1024),
-        ] {
+        for good in ["a", "..", "../..", "/", "//", "a/../b", "\u{1}", "ключ", " ", &"x".repeat(1024)] {
             assert!(check_key(good).is_ok(), "{good:?}");
         }
         let code = |key: &str| check_key(key).unwrap_err().code().clone();
@@ -139,10 +121,7 @@ mod tests {
         for point in 1..=0x7ff_u32 {
             let text = char::from_u32(point).unwrap().to_string();
             let encoded = url_encode(&text);
-            assert!(
-                encoded.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+'),
-                "{encoded}"
-            );
+            assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+'), "{encoded}");
             assert_eq!(url_decode(&encoded, false).unwrap(), text);
             assert_eq!(url_decode(&encoded, true).unwrap(), text);
         }
@@ -161,11 +140,7 @@ mod tests {
     #[test]
     fn foreign_tokens_are_refused() {
         for foreign in ["", "!", "AA", "Anh4", "AXh4=", "Af8"] {
-            assert_eq!(
-                parse_token(foreign).unwrap_err().code(),
-                &S3ErrorCode::InvalidArgument,
-                "{foreign}"
-            );
+            assert_eq!(parse_token(foreign).unwrap_err().code(), &S3ErrorCode::InvalidArgument, "{foreign}");
         }
     }
 
@@ -174,11 +149,7 @@ mod tests {
         let upload = UploadId([0x5a; 16]);
         assert_eq!(parse_upload(&upload_text(upload)).unwrap(), upload);
         for wrong in ["", "5a", "zz", &"5a".repeat(17), "../../etc/passwd"] {
-            assert_eq!(
-                parse_upload(wrong).unwrap_err().code(),
-                &S3ErrorCode::NoSuchUpload,
-                "{wrong}"
-            );
+            assert_eq!(parse_upload(wrong).unwrap_err().code(), &S3ErrorCode::NoSuchUpload, "{wrong}");
         }
     }
 

@@ -46,20 +46,14 @@ pub(crate) fn precondition(
         None => false,
         Some(ETagCondition::Any) => true,
         Some(ETagCondition::ETag(_)) => {
-            return Err(s3_error!(
-                NotImplemented,
-                "On writes, If-None-Match takes no value but *."
-            ));
+            return Err(s3_error!(NotImplemented, "On writes, If-None-Match takes no value but *."));
         }
     };
     let etag = match if_match {
         None => None,
         Some(ETagCondition::ETag(etag)) => Some(etag.into_value()),
         Some(ETagCondition::Any) => {
-            return Err(s3_error!(
-                NotImplemented,
-                "On writes, If-Match takes an ETag and not *."
-            ));
+            return Err(s3_error!(NotImplemented, "On writes, If-Match takes an ETag and not *."));
         }
     };
     Ok(Precondition { must_not_exist, etag })
@@ -81,14 +75,7 @@ pub(crate) async fn put(
         .await
         .map_err(from_storage)?;
     let body = req.input.body.take();
-    let got = receive(
-        stream,
-        body,
-        req.input.content_length,
-        &expected,
-        req.trailing_headers.take(),
-    )
-    .await?;
+    let got = receive(stream, body, req.input.content_length, &expected, req.trailing_headers.take()).await?;
     let new = NewVersion {
         etag: etag(got.md5),
         headers: kept.headers,
@@ -155,11 +142,7 @@ pub(crate) async fn head(gateway: &Gateway, req: S3Request<HeadObjectInput>) -> 
     let input = req.input;
     check_key(&input.key)?;
     check_version(input.version_id.as_deref())?;
-    let version = gateway
-        .vault
-        .head_object(&input.bucket, &input.key)
-        .await
-        .map_err(from_storage)?;
+    let version = gateway.vault.head_object(&input.bucket, &input.key).await.map_err(from_storage)?;
     let conditions = Conditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -168,13 +151,7 @@ pub(crate) async fn head(gateway: &Gateway, req: S3Request<HeadObjectInput>) -> 
     };
     conditions.check(&version)?;
     let slice = slice(&version, input.range, input.part_number)?;
-    let output = describe!(
-        HeadObjectOutput,
-        &version,
-        slice,
-        input.part_number,
-        input.checksum_mode.as_ref()
-    );
+    let output = describe!(HeadObjectOutput, &version, slice, input.part_number, input.checksum_mode.as_ref());
     Ok(S3Response::new(output))
 }
 
@@ -183,11 +160,7 @@ pub(crate) async fn get(gateway: &Gateway, req: S3Request<GetObjectInput>) -> S3
     let input = req.input;
     check_key(&input.key)?;
     check_version(input.version_id.as_deref())?;
-    let mut reader = gateway
-        .vault
-        .open_object(&input.bucket, &input.key)
-        .await
-        .map_err(from_storage)?;
+    let mut reader = gateway.vault.open_object(&input.bucket, &input.key).await.map_err(from_storage)?;
     let conditions = Conditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -196,13 +169,8 @@ pub(crate) async fn get(gateway: &Gateway, req: S3Request<GetObjectInput>) -> S3
     };
     conditions.check(reader.version())?;
     let slice = slice(reader.version(), input.range, input.part_number)?;
-    let mut output = describe!(
-        GetObjectOutput,
-        reader.version(),
-        slice,
-        input.part_number,
-        input.checksum_mode.as_ref()
-    );
+    let mut output =
+        describe!(GetObjectOutput, reader.version(), slice, input.part_number, input.checksum_mode.as_ref());
     if slice.len() > 0 {
         if slice.partial {
             reader.set_range(slice.start, slice.end);
@@ -215,12 +183,9 @@ pub(crate) async fn get(gateway: &Gateway, req: S3Request<GetObjectInput>) -> S3
 }
 
 fn blob(first: Option<Bytes>, reader: ObjectReader) -> StreamingBlob {
-    let frames = stream::iter(first.map(Ok))
-        .chain(rest(reader))
-        .map_ok(Frame::data)
-        .inspect_err(|error| {
-            tracing::error!(error = %error, "a read failed after its answer had begun; the connection is cut");
-        });
+    let frames = stream::iter(first.map(Ok)).chain(rest(reader)).map_ok(Frame::data).inspect_err(|error| {
+        tracing::error!(error = %error, "a read failed after its answer had begun; the connection is cut");
+    });
     StreamingBlob::from(Body::http_body_unsync(StreamBody::new(frames)))
 }
 
@@ -264,10 +229,7 @@ pub(crate) async fn delete_many(
     let by = gateway.origin(&req);
     let DeleteObjectsInput { bucket, delete, .. } = req.input;
     if delete.objects.is_empty() || delete.objects.len() > PAGE_KEYS_MAX {
-        return Err(s3_error!(
-            MalformedXML,
-            "DeleteObjects takes 1 to {PAGE_KEYS_MAX} keys."
-        ));
+        return Err(s3_error!(MalformedXML, "DeleteObjects takes 1 to {PAGE_KEYS_MAX} keys."));
     }
     gateway.vault.bucket(&bucket).await.map_err(from_storage)?;
     let bucket = bucket.as_str();
@@ -288,10 +250,7 @@ pub(crate) async fn delete_many(
     for (key, result) in results {
         match result {
             Ok(()) if quiet => {}
-            Ok(()) => deleted.push(DeletedObject {
-                key: Some(key),
-                ..DeletedObject::default()
-            }),
+            Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
             Err(error) => errors.push(delete_error(key, &error)),
         }
     }

@@ -34,10 +34,7 @@ impl Slice {
 }
 
 fn unsatisfiable(size: u64) -> S3Error {
-    let mut error = s3_error!(
-        InvalidRange,
-        "The requested range is not satisfiable: the object has {size} bytes."
-    );
+    let mut error = s3_error!(InvalidRange, "The requested range is not satisfiable: the object has {size} bytes.");
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
@@ -54,27 +51,14 @@ fn unsatisfiable(size: u64) -> S3Error {
 pub(crate) fn slice(version: &VersionPut, range: Option<Range>, part: Option<i32>) -> S3Result<Slice> {
     let size = version.size;
     match (range, part) {
-        (None, None) => Ok(Slice {
-            start: 0,
-            end: size,
-            size,
-            partial: false,
-        }),
-        (Some(_), Some(_)) => Err(s3_error!(
-            InvalidRequest,
-            "Range and partNumber cannot be given together."
-        )),
+        (None, None) => Ok(Slice { start: 0, end: size, size, partial: false }),
+        (Some(_), Some(_)) => Err(s3_error!(InvalidRequest, "Range and partNumber cannot be given together.")),
         (Some(range), None) => {
             let found = range.check(size).map_err(|_| unsatisfiable(size))?;
             if found.is_empty() {
                 return Err(unsatisfiable(size));
             }
-            Ok(Slice {
-                start: found.start,
-                end: found.end,
-                size,
-                partial: true,
-            })
+            Ok(Slice { start: found.start, end: found.end, size, partial: true })
         }
         (None, Some(part)) => part_slice(version, part),
     }
@@ -90,30 +74,13 @@ fn part_slice(version: &VersionPut, part: i32) -> S3Result<Slice> {
     };
     let size = version.size;
     if version.parts.is_empty() {
-        return if part == 1 {
-            Ok(Slice {
-                start: 0,
-                end: size,
-                size,
-                partial: true,
-            })
-        } else {
-            Err(wrong())
-        };
+        return if part == 1 { Ok(Slice { start: 0, end: size, size, partial: true }) } else { Err(wrong()) };
     }
     let mut start = 0_u64;
     for mark in &version.parts {
-        let end = start
-            .checked_add(mark.len)
-            .filter(|end| *end <= size)
-            .ok_or_else(wrong)?;
+        let end = start.checked_add(mark.len).filter(|end| *end <= size).ok_or_else(wrong)?;
         if i32::from(mark.number) == part {
-            return Ok(Slice {
-                start,
-                end,
-                size,
-                partial: true,
-            });
+            return Ok(Slice { start, end, size, partial: true });
         }
         start = end;
     }
@@ -145,23 +112,14 @@ impl Conditions {
             if !names(condition) {
                 return Err(failed("If-Match"));
             }
-        } else if self
-            .if_unmodified_since
-            .is_some_and(|since| changed > unix_seconds(since))
-        {
+        } else if self.if_unmodified_since.is_some_and(|since| changed > unix_seconds(since)) {
             return Err(failed("If-Unmodified-Since"));
         }
         let unmodified = match &self.if_none_match {
             Some(condition) => names(condition),
-            None => self
-                .if_modified_since
-                .is_some_and(|since| changed <= unix_seconds(since)),
+            None => self.if_modified_since.is_some_and(|since| changed <= unix_seconds(since)),
         };
-        if unmodified {
-            Err(not_modified(&version.etag))
-        } else {
-            Ok(())
-        }
+        if unmodified { Err(not_modified(&version.etag)) } else { Ok(()) }
     }
 }
 
@@ -186,9 +144,7 @@ fn unix_seconds(at: Timestamp) -> i64 {
 /// A moment of the engine (milliseconds since 1970) as `s3s` sends it.
 pub(crate) fn timestamp(milliseconds: u64) -> Timestamp {
     let nanos = i128::from(milliseconds) * 1_000_000;
-    time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
-        .into()
+    time::OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(time::OffsetDateTime::UNIX_EPOCH).into()
 }
 
 #[cfg(test)]

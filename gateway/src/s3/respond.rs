@@ -48,18 +48,14 @@ fn tail(resource: &str, caller: &Caller) -> String {
 /// An error document.
 pub(crate) fn error_document(code: &str, message: &str, resource: &str, caller: &Caller) -> String {
     let (code, message) = (xml_escape(code), xml_escape(message));
-    format!(
-        "{XML_HEAD}<Error><Code>{code}</Code><Message>{message}</Message>{}",
-        tail(resource, caller)
-    )
+    format!("{XML_HEAD}<Error><Code>{code}</Code><Message>{message}</Message>{}", tail(resource, caller))
 }
 
 /// The error document of `s3s`, with what it lacks; `None` if `document` is none.
 pub(crate) fn complete_document(document: &[u8], resource: &str, caller: &Caller) -> Option<String> {
     let text = std::str::from_utf8(document).ok()?;
     let open = text.strip_suffix("</Error>")?;
-    open.contains("<Error>")
-        .then(|| format!("{open}{}", tail(resource, caller)))
+    open.contains("<Error>").then(|| format!("{open}{}", tail(resource, caller)))
 }
 
 /// The code in an error document.
@@ -75,18 +71,13 @@ pub(crate) fn error_response(error: &S3Error, resource: &str, caller: &Caller) -
     let document = error_document(error.code().as_str(), message, resource, caller);
     let mut response = Response::new(Body::from(document));
     *response.status_mut() = error.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response
 }
 
 /// Completes the error document of a failed answer.
 pub(crate) fn complete_error(response: &mut Response<Body>, resource: &str, caller: &Caller) {
-    let document = response
-        .body()
-        .bytes()
-        .and_then(|bytes| complete_document(&bytes, resource, caller));
+    let document = response.body().bytes().and_then(|bytes| complete_document(&bytes, resource, caller));
     if let Some(document) = document {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::from(document);
@@ -147,10 +138,7 @@ impl HttpBody for Answer {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            this.finish.sent = this
-                .finish
-                .sent
-                .saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+            this.finish.sent = this.finish.sent.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         }
         Poll::Ready(frame)
     }

@@ -81,10 +81,7 @@ pub async fn serve(
     let _ = stop.send(true);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(config.shutdown_deadline, all_ended).await.is_err() {
-        tracing::warn!(
-            left = connections.len(),
-            "S3 requests did not end before the deadline and were cut"
-        );
+        tracing::warn!(left = connections.len(), "S3 requests did not end before the deadline and were cut");
         connections.shutdown().await;
     }
     Ok(())
@@ -113,19 +110,13 @@ impl Limits {
     /// A place to be served; if there is none, one to be told so; if there is none either, nothing.
     fn place(&self) -> Option<Place> {
         if let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() {
-            return Some(Place {
-                _permit: permit,
-                overloaded: false,
-            });
+            return Some(Place { _permit: permit, overloaded: false });
         }
         let permit = Arc::clone(&self.refusing).try_acquire_owned().ok();
         if permit.is_none() {
             refused("connections");
         }
-        permit.map(|permit| Place {
-            _permit: permit,
-            overloaded: true,
-        })
+        permit.map(|permit| Place { _permit: permit, overloaded: true })
     }
 }
 

@@ -49,18 +49,10 @@ impl Gateway {
 
     /// Who asks, for the journal.
     pub(crate) fn origin<T>(&self, req: &S3Request<T>) -> Origin {
-        let access_key = req
-            .credentials
-            .as_ref()
-            .map(|found| found.access_key.as_str())
-            .unwrap_or_default();
+        let access_key = req.credentials.as_ref().map(|found| found.access_key.as_str()).unwrap_or_default();
         match req.extensions.get::<Caller>() {
             Some(caller) => caller.origin(access_key),
-            None => Origin {
-                actor: access_key.to_owned(),
-                address: String::new(),
-                request: RequestId::ZERO,
-            },
+            None => Origin { actor: access_key.to_owned(), address: String::new(), request: RequestId::ZERO },
         }
     }
 
@@ -68,11 +60,7 @@ impl Gateway {
     pub(crate) async fn credential<T>(&self, req: &S3Request<T>) -> S3Result<Credential> {
         let denied = || s3_error!(AccessDenied, "Signature is required.");
         let signed = req.credentials.as_ref().ok_or_else(denied)?;
-        self.vault
-            .credential(&signed.access_key)
-            .await
-            .map_err(from_storage)?
-            .ok_or_else(denied)
+        self.vault.credential(&signed.access_key).await.map_err(from_storage)?.ok_or_else(denied)
     }
 
     /// The tenant the request acts for.
@@ -138,15 +126,10 @@ impl S3Route for DoubleSlash {
             caller.set_operation("ListBuckets");
             caller.set_actor(&signed.access_key);
         }
-        let listed = bucket::list(&self.0, req.map_input(|_| ListBucketsInput::default()))
-            .await?
-            .output;
+        let listed = bucket::list(&self.0, req.map_input(|_| ListBucketsInput::default())).await?.output;
         let mut xml = Vec::new();
         let mut serializer = Serializer::new(&mut xml);
-        serializer
-            .decl()
-            .and_then(|()| listed.serialize(&mut serializer))
-            .map_err(S3Error::internal_error)?;
+        serializer.decl().and_then(|()| listed.serialize(&mut serializer)).map_err(S3Error::internal_error)?;
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         Ok(S3Response::with_headers(Body::from(xml), headers))
@@ -187,10 +170,7 @@ pub fn build(vault: VaultHandle, config: &Arc<S3Config>) -> Result<S3Service, Bu
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(protocol(config)?))));
     if let Some(domain) = &config.domain {
         let host = SingleDomain::new(domain)
-            .map_err(|source| BuildError::Domain {
-                domain: domain.clone(),
-                source,
-            })?
+            .map_err(|source| BuildError::Domain { domain: domain.clone(), source })?
             .with_cname_fallback(false);
         builder.set_host(host);
     }
@@ -210,9 +190,8 @@ fn protocol(config: &S3Config) -> Result<ProtocolConfig, BuildError> {
     protocol.form_max_fields_size = 64 << 10;
     protocol.form_max_field_size = 64 << 10;
     protocol.custom_route_max_body_size = Some(0);
-    let region = Region::new(config.region.clone().into()).map_err(|_| BuildError::Region {
-        region: config.region.clone(),
-    })?;
+    let region =
+        Region::new(config.region.clone().into()).map_err(|_| BuildError::Region { region: config.region.clone() })?;
     protocol.expected_region = config.region_enforced.then_some(region);
     Ok(protocol)
 }

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use crate::error::{StorageError, StorageResult};
 use crate::handle::VaultHandle;
 use crate::journal::sequencer::Commit;
+use crate::object::multipart;
 use crate::object::put::{BodyWriter, WrittenBody};
 use crate::object::types::{BodyObserver, NewVersion, UploadRef};
 use crate::object::version::{Content, propose_put};
-use crate::object::multipart;
 use crate::workers::pool::failed_job;
 
 /// Bytes gathered before a worker is asked: a hop costs microseconds, this many bytes cost a hundred of them.

@@ -44,9 +44,7 @@ pub enum IndexError {
         path: String,
     },
     /// The database does not open: it is damaged or of another release.
-    #[error(
-        "the index in {path} does not open: {reason}; delete that directory or run `kovcheg rebuild-index`"
-    )]
+    #[error("the index in {path} does not open: {reason}; delete that directory or run `kovcheg rebuild-index`")]
     Unusable {
         /// The directory.
         path: String,
@@ -98,13 +96,7 @@ pub trait IndexRead: Send + Sync {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
     /// Visits rows with `from <= key` and, if given, `key < to`, in order of their bytes.
-    fn scan(
-        &self,
-        column: Column,
-        from: &[u8],
-        to: Option<&[u8]>,
-        visit: Visit<'_>,
-    ) -> Result<(), IndexError>;
+    fn scan(&self, column: Column, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), IndexError>;
 }
 
 /// The derived view.

@@ -150,7 +150,9 @@ impl Chain {
     fn end(&self, damage: Option<StorageError>) -> StorageResult<Option<ChainStripe>> {
         let later = self.files.values().find(|file| file.first.lsn > self.last.0.next() && self.is_whole(file));
         let proof = match later {
-            Some(file) => Some(format!("journal file {} begins at {}", file.opened.segment.file_name(), file.first.lsn)),
+            Some(file) => {
+                Some(format!("journal file {} begins at {}", file.opened.segment.file_name(), file.first.lsn))
+            }
             None => self.later_in_file(),
         };
         let Some(proof) = proof else { return Ok(None) };

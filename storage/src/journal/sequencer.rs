@@ -304,12 +304,8 @@ impl Worker {
         };
         let mut accepted = Accepted { records: self.parts.store.take_news(), inline: Vec::new(), answers: Vec::new() };
         for (ordinal, commit) in (0_u16..).zip(batch) {
-            let moment = Moment {
-                view: &preview,
-                lsn: self.parts.writer.next_lsn(),
-                ordinal,
-                now: self.parts.clock.wall_ms(),
-            };
+            let moment =
+                Moment { view: &preview, lsn: self.parts.writer.next_lsn(), ordinal, now: self.parts.clock.wall_ms() };
             let proposed = (commit.propose)(&moment).and_then(checked);
             match proposed.and_then(|records| foresee(&mut preview, &records).map(|()| records)) {
                 Err(error) => (commit.done)(Err(error)),

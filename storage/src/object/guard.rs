@@ -44,8 +44,7 @@ pub fn permit(
     by: &Origin,
 ) -> StorageResult<DeleteWarrant> {
     // The retention clock does not run yet (R12): at 0 every retain-until lies in its future, which errs on the side of keeping.
-    let removal =
-        VersionRemoval { facts: version.facts.clone(), bypass_governance: false, retention_clock: 0, cause };
+    let removal = VersionRemoval { facts: version.facts.clone(), bypass_governance: false, retention_clock: 0, cause };
     match may_remove(&removal) {
         Verdict::Deny { reasons } => {
             Err(StorageError::Refused { reasons: reasons.iter().map(|reason| reason.code().to_owned()).collect() })
@@ -67,8 +66,7 @@ pub fn permit(
                 at: moment.now,
                 retention_clock: version.facts.retention_clock,
             };
-            let removed =
-                VersionRemoved { bucket: version.bucket, key: version.key.clone(), version: version.version };
+            let removed = VersionRemoved { bucket: version.bucket, key: version.key.clone(), version: version.version };
             Ok(DeleteWarrant { version: removed, audit, lsn: moment.lsn })
         }
     }

@@ -151,8 +151,7 @@ pub fn propose_complete(
         tags: created.tags.clone(),
         ..new
     };
-    let (version, mut records) =
-        propose_put(moment, &upload.bucket, &upload.key, composed.content.clone(), new, by)?;
+    let (version, mut records) = propose_put(moment, &upload.bucket, &upload.key, composed.content.clone(), new, by)?;
     records.push(ended(&created, UploadOutcome::Completed, by));
     Ok((version, records))
 }
@@ -165,12 +164,6 @@ pub fn propose_abort(moment: &Moment<'_>, upload: &UploadRef, by: &Origin) -> St
 }
 
 fn ended(created: &UploadCreated, outcome: UploadOutcome, by: &Origin) -> Record {
-    UploadEnded {
-        bucket: created.bucket,
-        key: created.key.clone(),
-        upload: created.upload,
-        outcome,
-        by: by.clone(),
-    }
-    .into()
+    UploadEnded { bucket: created.bucket, key: created.key.clone(), upload: created.upload, outcome, by: by.clone() }
+        .into()
 }

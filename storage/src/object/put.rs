@@ -50,10 +50,9 @@ impl BodyWriter {
         observer: Box<dyn BodyObserver>,
     ) -> StorageResult<Self> {
         let cipher = engine.domain(domain)?;
-        let chunker = cipher.chunker(profile).map_err(|error| StorageError::InvalidArgument {
-            what: "chunk profile",
-            reason: error.to_string(),
-        })?;
+        let chunker = cipher
+            .chunker(profile)
+            .map_err(|error| StorageError::InvalidArgument { what: "chunk profile", reason: error.to_string() })?;
         Ok(Self {
             sink: ChunkSink::new(engine.clone(), cipher),
             chunker,

@@ -87,8 +87,13 @@ impl ChunkSink {
         if self.store(id, &plain)? {
             for (part, children) in node.edges().chunks(EDGES_PER_RECORD).enumerate() {
                 let first = u32::try_from(part * EDGES_PER_RECORD).unwrap_or(u32::MAX);
-                let edges =
-                    NodeAdded { node: id, domain: self.cipher.domain(), level: node.level(), first, children: children.to_vec() };
+                let edges = NodeAdded {
+                    node: id,
+                    domain: self.cipher.domain(),
+                    level: node.level(),
+                    first,
+                    children: children.to_vec(),
+                };
                 self.records.push(edges.into());
             }
         }
@@ -99,7 +104,8 @@ impl ChunkSink {
     pub fn finish(mut self) -> StorageResult<Filled> {
         let mut inline = InlineChunks::default();
         if self.stripes.is_empty() && self.payload.len() <= self.engine.config.inline_bytes {
-            inline = InlineChunks { payload: std::mem::take(&mut self.payload), chunks: std::mem::take(&mut self.places) };
+            inline =
+                InlineChunks { payload: std::mem::take(&mut self.payload), chunks: std::mem::take(&mut self.places) };
         } else {
             self.end_stripe()?;
         }

@@ -114,9 +114,7 @@ fn check_precondition(precondition: &Precondition, current: Option<&VersionPut>)
     }
     match (&precondition.etag, current) {
         (Some(_), None) => Err(StorageError::NoSuchKey),
-        (Some(wanted), Some(current)) if *wanted != current.etag => {
-            Err(StorageError::PreconditionFailed("If-Match"))
-        }
+        (Some(wanted), Some(current)) if *wanted != current.etag => Err(StorageError::PreconditionFailed("If-Match")),
         _ => Ok(()),
     }
 }

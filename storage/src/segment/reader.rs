@@ -158,7 +158,11 @@ impl SegmentReader {
         let end = (first + len).next_multiple_of(BLOCK_LEN);
         let to_len = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let shard = usize::try_from(shard).unwrap_or(usize::MAX);
-        let slot = opened.disks.get(shard).filter(|_| shard < usize::from(opened.k)).and_then(|disk| self.mender.disks.slot(*disk));
+        let slot = opened
+            .disks
+            .get(shard)
+            .filter(|_| shard < usize::from(opened.k))
+            .and_then(|disk| self.mender.disks.slot(*disk));
         let ticket = match slot {
             None => Err(DiskError::Closed { disk: format!("of shard {shard}") }),
             Some(slot) => self

@@ -44,12 +44,18 @@ struct Candidate {
 impl Mender {
     /// Loads the stripe at `offset`. `shard_len` is looked up in the shards' headers when not known. Answers `None` when no
     /// shard has a sound header there; [`StorageError::Damaged`] when some have but fewer than k are whole.
-    pub fn load(&self, opened: &SegmentOpened, offset: u64, shard_len: Option<u32>) -> StorageResult<Option<LoadedStripe>> {
+    pub fn load(
+        &self,
+        opened: &SegmentOpened,
+        offset: u64,
+        shard_len: Option<u32>,
+    ) -> StorageResult<Option<LoadedStripe>> {
         let Some(shard_len) = shard_len.or_else(|| self.probe_len(opened, offset)) else { return Ok(None) };
         let mut shards: Vec<Option<Candidate>> = Vec::with_capacity(opened.disks.len());
         let mut details = Vec::new();
         for (index, slot, read) in self.read_all(opened, offset, shard_len) {
-            match read.map_err(|error| error.to_string()).and_then(|bytes| self.examine(opened, offset, index, &bytes)) {
+            match read.map_err(|error| error.to_string()).and_then(|bytes| self.examine(opened, offset, index, &bytes))
+            {
                 Ok(candidate) => shards.push(Some(candidate)),
                 Err(reason) => {
                     if let Some(slot) = slot.as_ref().filter(|slot| slot.readable().is_some()) {
@@ -178,10 +184,7 @@ impl Mender {
     #[must_use]
     pub fn longest(&self, opened: &SegmentOpened) -> u64 {
         let slots = opened.disks.iter().filter_map(|disk| self.disks.slot(*disk));
-        slots
-            .filter_map(|slot| self.files.get(slot, opened.kind, opened.segment).ok()?.len().ok())
-            .max()
-            .unwrap_or(0)
+        slots.filter_map(|slot| self.files.get(slot, opened.kind, opened.segment).ok()?.len().ok()).max().unwrap_or(0)
     }
 
     fn read_all(&self, opened: &SegmentOpened, offset: u64, shard_len: u32) -> Vec<ShardRead> {

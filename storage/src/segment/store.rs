@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::EngineConfig;
-use crate::disk::set::DiskSet;
 use crate::disk::DiskFile;
+use crate::disk::set::DiskSet;
 use crate::error::{StorageError, StorageResult};
 use crate::segment::files::ShardFiles;
 use crate::segment::open::{OpenSegment, WrittenStripe, wait_all};
@@ -113,12 +113,7 @@ pub struct SegmentStore {
 impl SegmentStore {
     /// A store without open segments.
     #[must_use]
-    pub fn new(
-        reader: Arc<SegmentReader>,
-        ids: Arc<SegmentIds>,
-        clock: Arc<dyn Clock>,
-        config: &EngineConfig,
-    ) -> Self {
+    pub fn new(reader: Arc<SegmentReader>, ids: Arc<SegmentIds>, clock: Arc<dyn Clock>, config: &EngineConfig) -> Self {
         let mender = reader.mender().clone();
         Self {
             disks: mender.disks.clone(),
@@ -148,7 +143,12 @@ impl SegmentStore {
 
     /// Hands one stripe of sealed chunks to the disks; not durable before [`SegmentStore::flush`]. `payload` holds the
     /// envelopes that `chunks` place.
-    pub fn append(&self, domain: DomainId, mut payload: Vec<u8>, chunks: Vec<ChunkPlace>) -> StorageResult<PlacedStripe> {
+    pub fn append(
+        &self,
+        domain: DomainId,
+        mut payload: Vec<u8>,
+        chunks: Vec<ChunkPlace>,
+    ) -> StorageResult<PlacedStripe> {
         self.check_space()?;
         let directory = Directory { chunks: chunks.clone(), domain }.to_bytes();
         payload.extend_from_slice(&directory);
@@ -197,7 +197,8 @@ impl SegmentStore {
         for stripe in stripes {
             dirty.insert(stripe.written.segment, &stripe.handles);
         }
-        let tickets = dirty.values().flat_map(|handles| handles.iter().map(|(disk, file)| (*disk, file.sync()))).collect();
+        let tickets =
+            dirty.values().flat_map(|handles| handles.iter().map(|(disk, file)| (*disk, file.sync()))).collect();
         for (disk, error) in wait_all(tickets, self.disks.deadline) {
             self.disks.failed_write(disk, &error);
         }

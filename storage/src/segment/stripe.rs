@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kovcheg_format::id::{Epoch, Lsn, PoolId, SegmentId, StripeHash};
-use kovcheg_format::shard::{CODEC_RS_GF8, SHARD_LEN_MAX, ShardHeader, StripeKind, disk_len, shard_len_for, stripe_hash};
+use kovcheg_format::shard::{
+    CODEC_RS_GF8, SHARD_LEN_MAX, ShardHeader, StripeKind, disk_len, shard_len_for, stripe_hash,
+};
 
 use crate::disk::AlignedBuf;
 use crate::erasure::code::Code;

@@ -48,8 +48,7 @@ fn empty() -> Commit {
 
 /// Makes a bucket.
 pub fn create_bucket(engine: &Engine, name: &str) -> StorageResult<BucketCreated> {
-    let new =
-        NewBucket { name: name.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
+    let new = NewBucket { name: name.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
     let profile = engine.config.profile.clone();
     decide(engine, empty(), move |moment| bucket::propose_create(moment, &new, &profile, &origin()))
 }

@@ -26,9 +26,8 @@ pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<
     }
     let at = slot_of(found, code)?;
     let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
-    engine.commit(Commit::of(Box::new(move |moment| {
-        Ok(vec![audit(moment, Action::ConfirmRecoveryKit, &by, "", "")])
-    })))?;
+    engine
+        .commit(Commit::of(Box::new(move |moment| Ok(vec![audit(moment, Action::ConfirmRecoveryKit, &by, "", "")]))))?;
     for disk in &found.disks {
         let read = superblock::read(disk.disk.as_ref()).map_err(|error| operator(error.to_string()))?;
         let mut block = read.block;

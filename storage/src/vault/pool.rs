@@ -71,7 +71,8 @@ pub fn survey(disks: &[(Arc<dyn Disk>, FailureDomain)]) -> StorageResult<Survey>
 /// Decides which of the disks found are the pool. Disks of several pools, or one disk twice, are refused.
 pub fn choose(survey: Survey) -> StorageResult<FoundPool> {
     let Survey { found, empty, mut complaints, occupied: _ } = survey;
-    let Some(newest) = found.iter().map(|disk| &disk.block).max_by_key(|block| (block.generation, block.epoch, block.sequence))
+    let Some(newest) =
+        found.iter().map(|disk| &disk.block).max_by_key(|block| (block.generation, block.epoch, block.sequence))
     else {
         return Err(operator(format!("no disk of a vault was found: {}", complaints.join("; "))));
     };

@@ -91,11 +91,17 @@ pub fn stripes_of(mender: &Mender, index: &dyn IndexRead, row: &SegmentRow) -> S
     }
     let prefix = key::segment(row.opened.segment);
     let mut found = Vec::new();
-    rows::scan::<StripeRow>(index, Column::Stripe, &prefix, key::after_prefix(&prefix).as_deref(), &mut |key, stripe| {
-        let offset = key.get(8..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-        found.extend(offset.map(|offset| (offset, stripe.disk_len)));
-        ControlFlow::Continue(())
-    })?;
+    rows::scan::<StripeRow>(
+        index,
+        Column::Stripe,
+        &prefix,
+        key::after_prefix(&prefix).as_deref(),
+        &mut |key, stripe| {
+            let offset = key.get(8..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+            found.extend(offset.map(|offset| (offset, stripe.disk_len)));
+            ControlFlow::Continue(())
+        },
+    )?;
     Ok(found)
 }
 

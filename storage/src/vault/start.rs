@@ -194,8 +194,7 @@ pub fn start(mut parts: Parts) -> StorageResult<Started> {
     for complaint in &base.found.complaints {
         tracing::error!(complaint, "a disk is not as it should be");
     }
-    let seen: Vec<(DiskId, Epoch)> =
-        base.found.disks.iter().map(|disk| (disk.block.disk, disk.block.epoch)).collect();
+    let seen: Vec<(DiskId, Epoch)> = base.found.disks.iter().map(|disk| (disk.block.disk, disk.block.epoch)).collect();
     let epoch = match base.read_only {
         None => raise_epoch(&mut base.found)?,
         Some(_) => base.found.epoch_before,
@@ -301,10 +300,7 @@ fn announce(engine: &Engine, found: &FoundPool, epoch: Epoch, recovered: &Recove
     let members = found.newest.members.iter().map(|disk| member(engine, *disk)).collect();
     records.push(MembersChanged { generation: found.newest.generation, members }.into());
     records.extend(
-        recovered
-            .open_segments
-            .iter()
-            .map(|row| SegmentClosed { segment: row.opened.segment, len: row.len }.into()),
+        recovered.open_segments.iter().map(|row| SegmentClosed { segment: row.opened.segment, len: row.len }.into()),
     );
     engine.commit(Commit::of(Box::new(move |_| Ok(records))))
 }
@@ -367,7 +363,9 @@ pub fn rebuild(mut parts: Parts, progress: &mut dyn FnMut(u64)) -> StorageResult
     let digest = digest_of(parts.index.as_ref())?;
     let kept = rows::digest(parts.index.as_ref())?;
     if digest != kept {
-        return Err(operator("the rebuilt index does not match the digest kept with it; this is a bug, please report it"));
+        return Err(operator(
+            "the rebuilt index does not match the digest kept with it; this is a bug, please report it",
+        ));
     }
     parts.index.flush()?;
     Ok(RebuildReport {

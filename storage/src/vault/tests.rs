@@ -183,7 +183,9 @@ fn multipart_composes_and_ranges_are_exact() {
     let all = [one, two].concat();
     assert_eq!(get(engine, "ledger", "big").unwrap(), all);
     let len = all.len() as u64;
-    for (start, end) in [(0, 1), (len - 1, len), (5 << 20, (5 << 20) + 10), ((5 << 20) - 3, (5 << 20) + 3), (123, 4_000_000)] {
+    for (start, end) in
+        [(0, 1), (len - 1, len), (5 << 20, (5 << 20) + 10), ((5 << 20) - 3, (5 << 20) + 3), (123, 4_000_000)]
+    {
         let found = get_range(engine, whole.clone(), start, end).unwrap();
         assert!(found == all[start as usize..end as usize], "{start}..{end}");
     }

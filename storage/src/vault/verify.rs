@@ -177,11 +177,9 @@ fn check_bucket(
                     report.interrupted = true;
                     return Ok(());
                 }
-                Err(error) => report.damaged.push(DamagedObject {
-                    bucket: bucket.name.clone(),
-                    key,
-                    reason: error.to_string(),
-                }),
+                Err(error) => {
+                    report.damaged.push(DamagedObject { bucket: bucket.name.clone(), key, reason: error.to_string() })
+                }
             }
             state.objects_done += 1;
         }

@@ -21,10 +21,7 @@ const BODY: &[u8] = b"123456789";
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in pairs {
-        map.append(
-            HeaderName::from_bytes(name.as_bytes()).unwrap(),
-            HeaderValue::from_str(value).unwrap(),
-        );
+        map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
     map
 }
@@ -43,10 +40,7 @@ const KNOWN: [(&str, &str); 5] = [
     ("x-amz-checksum-crc32c", "e3069283"),
     ("x-amz-checksum-crc64nvme", "ae8b14860a799888"),
     ("x-amz-checksum-sha1", "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
-    (
-        "x-amz-checksum-sha256",
-        "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
-    ),
+    ("x-amz-checksum-sha256", "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
 ];
 
 fn base64_of(hexadecimal: &str) -> String {
@@ -60,33 +54,16 @@ fn every_algorithm_agrees_with_its_published_value_as_header_and_trailer() {
         let as_header = parse(&[(name, &right)]);
         let taken = Taken::of(&as_header, BODY);
         let stored = as_header.compare(&taken, None).unwrap();
-        assert_eq!(
-            (
-                stored.len(),
-                hex::encode(&stored[0].value.0).as_str(),
-                stored[0].full_object
-            ),
-            (1, value, true)
-        );
+        assert_eq!((stored.len(), hex::encode(&stored[0].value.0).as_str(), stored[0].full_object), (1, value, true));
         let other = Taken::of(&as_header, b"123456780");
-        assert_eq!(
-            as_header.compare(&other, None).unwrap_err().code().as_str(),
-            "BadDigest",
-            "{name}"
-        );
+        assert_eq!(as_header.compare(&other, None).unwrap_err().code().as_str(), "BadDigest", "{name}");
 
         let as_trailer = parse(&[("x-amz-trailer", name)]);
         let taken = Taken::of(&as_trailer, BODY);
         assert!(as_trailer.compare(&taken, Some(&headers(&[(name, &right)]))).is_ok());
         let wrong = base64_of(&"00".repeat(value.len() / 2));
-        let code = |trailers: Option<&HeaderMap>| {
-            as_trailer
-                .compare(&taken, trailers)
-                .unwrap_err()
-                .code()
-                .as_str()
-                .to_owned()
-        };
+        let code =
+            |trailers: Option<&HeaderMap>| as_trailer.compare(&taken, trailers).unwrap_err().code().as_str().to_owned();
         assert_eq!(code(Some(&headers(&[(name, &wrong)]))), "BadDigest", "{name}");
         assert_eq!(code(Some(&HeaderMap::new())), "MalformedTrailerError", "{name}");
         assert_eq!(code(None), "MalformedTrailerError", "{name}");
@@ -102,11 +79,7 @@ fn content_md5_is_compared() {
     let error = expected.compare(&Taken::of(&expected, b""), None).unwrap_err();
     assert_eq!(error.code().as_str(), "BadDigest");
     for malformed in ["", "x", "AAAA", "25f9e794323b453885f5181f1b624d0b"] {
-        assert_eq!(
-            parse_error(&[("content-md5", malformed)]),
-            "InvalidDigest",
-            "{malformed}"
-        );
+        assert_eq!(parse_error(&[("content-md5", malformed)]), "InvalidDigest", "{malformed}");
     }
 }
 
@@ -114,29 +87,14 @@ fn content_md5_is_compared() {
 fn contradicting_and_foreign_headers_are_refused() {
     let crc32 = base64_of(KNOWN[0].1);
     let sha1 = base64_of(KNOWN[3].1);
-    assert_eq!(
-        parse_error(&[(KNOWN[0].0, &crc32), (KNOWN[3].0, &sha1)]),
-        "InvalidRequest"
-    );
-    assert_eq!(
-        parse_error(&[(KNOWN[0].0, &crc32), ("x-amz-trailer", KNOWN[0].0)]),
-        "InvalidRequest"
-    );
+    assert_eq!(parse_error(&[(KNOWN[0].0, &crc32), (KNOWN[3].0, &sha1)]), "InvalidRequest");
+    assert_eq!(parse_error(&[(KNOWN[0].0, &crc32), ("x-amz-trailer", KNOWN[0].0)]), "InvalidRequest");
     assert_eq!(parse_error(&[(KNOWN[0].0, &sha1)]), "InvalidRequest");
-    assert_eq!(
-        parse_error(&[("x-amz-trailer", "x-amz-checksum-crc32, x-amz-checksum-sha1")]),
-        "InvalidRequest"
-    );
+    assert_eq!(parse_error(&[("x-amz-trailer", "x-amz-checksum-crc32, x-amz-checksum-sha1")]), "InvalidRequest");
     assert_eq!(parse_error(&[("x-amz-trailer", "x-other")]), "InvalidRequest");
     assert_eq!(parse_error(&[("x-amz-checksum-sha512", "AAAA")]), "NotImplemented");
-    assert_eq!(
-        parse_error(&[("x-amz-trailer", "x-amz-checksum-xxhash3")]),
-        "NotImplemented"
-    );
-    let quiet = [
-        ("x-amz-checksum-algorithm", "CRC32"),
-        ("x-amz-checksum-mode", "ENABLED"),
-    ];
+    assert_eq!(parse_error(&[("x-amz-trailer", "x-amz-checksum-xxhash3")]), "NotImplemented");
+    let quiet = [("x-amz-checksum-algorithm", "CRC32"), ("x-amz-checksum-mode", "ENABLED")];
     assert!(parse(&quiet).is_empty(), "these say nothing about this body");
 }
 
@@ -145,10 +103,7 @@ fn an_algorithm_without_a_value_is_computed_and_stored() {
     let expected = parse(&[("x-amz-sdk-checksum-algorithm", "crc32c")]);
     assert!(expected.is_empty());
     let stored = expected.compare(&Taken::of(&expected, BODY), None).unwrap();
-    assert_eq!(
-        (stored[0].kind, hex::encode(&stored[0].value.0)),
-        (ChecksumKind::Crc32c, KNOWN[1].1.to_owned())
-    );
+    assert_eq!((stored[0].kind, hex::encode(&stored[0].value.0)), (ChecksumKind::Crc32c, KNOWN[1].1.to_owned()));
 }
 
 #[test]
@@ -167,10 +122,7 @@ fn etags_follow_the_formula() {
     assert_eq!(etag(Taken::of(&empty, b"").md5), "d41d8cd98f00b204e9800998ecf8427e");
     // printf 'd41d8cd98f00b204e9800998ecf8427e' | xxd -r -p | md5sum
     let one = ["d41d8cd98f00b204e9800998ecf8427e"];
-    assert_eq!(
-        multipart_etag(one.into_iter()).unwrap(),
-        "59adb24ef3cdbe0297f05b395827453f-1"
-    );
+    assert_eq!(multipart_etag(one.into_iter()).unwrap(), "59adb24ef3cdbe0297f05b395827453f-1");
     let two = ["d41d8cd98f00b204e9800998ecf8427e", "25f9e794323b453885f5181f1b624d0b"];
     let tag = multipart_etag(two.into_iter()).unwrap();
     assert!(tag.ends_with("-2") && tag.len() == 34, "{tag}");
@@ -180,34 +132,20 @@ fn etags_follow_the_formula() {
 
 #[test]
 fn composed_checksums_are_checksums_of_checksums() {
-    let part = |value: &str| PartSum {
-        value: hex::decode(value).unwrap(),
-        len: 9,
-    };
+    let part = |value: &str| PartSum { value: hex::decode(value).unwrap(), len: 9 };
     let whole = compose(ChecksumKind::Sha256, &[part(KNOWN[4].1), part(KNOWN[4].1)]);
     let twice = hex::decode(KNOWN[4].1.repeat(2)).unwrap();
     let expected = parse(&[("x-amz-sdk-checksum-algorithm", "SHA256")]);
     let direct = expected.compare(&Taken::of(&expected, &twice), None).unwrap();
     assert_eq!(whole, direct[0].value.0);
-    assert_eq!(
-        join(ChecksumKind::Sha256, &[part(KNOWN[4].1)]),
-        None,
-        "hashes cannot be joined"
-    );
+    assert_eq!(join(ChecksumKind::Sha256, &[part(KNOWN[4].1)]), None, "hashes cannot be joined");
 }
 
 #[test]
 fn what_is_stored_is_shown_and_else_the_engines_own() {
-    let stored = Checksum {
-        kind: ChecksumKind::Crc32,
-        full_object: false,
-        value: Blob(vec![1, 2, 3, 4]),
-    };
+    let stored = Checksum { kind: ChecksumKind::Crc32, full_object: false, value: Blob(vec![1, 2, 3, 4]) };
     let shown = Shown::of(&[stored], 7, 3);
-    assert_eq!(
-        (shown.crc32.as_deref(), shown.crc64nvme, shown.kind),
-        (Some("AQIDBA==-3"), None, Some("COMPOSITE"))
-    );
+    assert_eq!((shown.crc32.as_deref(), shown.crc64nvme, shown.kind), (Some("AQIDBA==-3"), None, Some("COMPOSITE")));
     let own = Shown::of(&[], crc64(BODY), 0);
     assert_eq!(own.crc64nvme, Some(base64_of(KNOWN[2].1)));
     assert_eq!(own.kind, Some("FULL_OBJECT"));

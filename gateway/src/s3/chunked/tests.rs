@@ -48,19 +48,8 @@ fn lines_are_read_with_any_number_of_digits() {
     let size = |line: &[u8]| parse_line(line).map(|(size, extension)| (size, extension.to_owned()));
     assert_eq!(size(b"0\r\n"), Some((0, String::new())));
     assert_eq!(size(b"140000000\r\n"), Some((0x1_4000_0000, String::new())));
-    assert_eq!(
-        size(b"0000000000000000000010;chunk-signature=ab\r\n"),
-        Some((16, ";chunk-signature=ab".to_owned()))
-    );
-    for broken in [
-        &b"\r\n"[..],
-        b";x\r\n",
-        b"xyz\r\n",
-        b"-1\r\n",
-        b"10\n",
-        b"10",
-        b"11111111111111111\r\n",
-    ] {
+    assert_eq!(size(b"0000000000000000000010;chunk-signature=ab\r\n"), Some((16, ";chunk-signature=ab".to_owned())));
+    for broken in [&b"\r\n"[..], b";x\r\n", b"xyz\r\n", b"-1\r\n", b"10\n", b"10", b"11111111111111111\r\n"] {
         assert_eq!(size(broken), None, "{broken:?}");
     }
 }
@@ -72,10 +61,7 @@ fn ordinary_framing_passes_unchanged() {
     assert_eq!(through(signed.as_bytes(), &[]), signed.as_bytes());
     let unsigned = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n";
     assert_eq!(through(unsigned, &[]), unsigned);
-    assert_eq!(
-        through(b"00000005\r\nhello\r\n000\r\n\r\n", &[]),
-        b"5\r\nhello\r\n0\r\n\r\n"
-    );
+    assert_eq!(through(b"00000005\r\nhello\r\n000\r\n\r\n", &[]), b"5\r\nhello\r\n0\r\n\r\n");
     let broken = b"no framing at all\r\n\r\n0\r\n";
     assert_eq!(through(broken, &[]), broken, "for s3s to refuse");
 }
@@ -103,10 +89,7 @@ fn a_chunk_of_five_gibibytes_is_split_into_pieces_that_s3s_can_read() {
     }
     gate.push(Bytes::from_static(b"\r\n0\r\n\r\n")).unwrap();
     read(&mut gate, &mut data);
-    assert_eq!(
-        sizes,
-        [PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, 0]
-    );
+    assert_eq!(sizes, [PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, 0]);
     assert_eq!(data, size);
 }
 
@@ -123,10 +106,7 @@ fn large_signed_chunks_wait_for_their_share() {
     }
     assert!(matches!(poll(&mut gates[0]), Poll::Ready(Some(_))));
     assert!(matches!(poll(&mut gates[1]), Poll::Ready(Some(_))));
-    assert!(
-        poll(&mut gates[2]).is_pending(),
-        "the budget of 8 MiB holds two chunks of 4 MiB"
-    );
+    assert!(poll(&mut gates[2]).is_pending(), "the budget of 8 MiB holds two chunks of 4 MiB");
     drop(gates.remove(0));
     assert!(matches!(poll(&mut gates[1]), Poll::Ready(Some(_))), "a share came back");
 }
@@ -134,8 +114,7 @@ fn large_signed_chunks_wait_for_their_share() {
 #[test]
 fn chunks_over_the_limit_do_not_wait_because_s3s_refuses_them() {
     let mut gate = ChunkGate::new(budget());
-    gate.push(Bytes::from(format!("{:x};chunk-signature=x\r\ndata", 5 << 20)))
-        .unwrap();
+    gate.push(Bytes::from(format!("{:x};chunk-signature=x\r\ndata", 5 << 20))).unwrap();
     assert!(out(&mut gate).ends_with(b"data"));
 }
 
@@ -151,10 +130,7 @@ fn document(pairs: &[(&'static str, String)], sha256: Option<[u8; 32]>, body: &[
     };
     for byte in body.chunks(3) {
         check.push(Bytes::copy_from_slice(byte)).map_err(code)?;
-        assert!(
-            matches!(poll(&mut check), Poll::Ready(None)),
-            "nothing leaves before it was checked"
-        );
+        assert!(matches!(poll(&mut check), Poll::Ready(None)), "nothing leaves before it was checked");
     }
     check.finish().map_err(code)?;
     check.finish().map_err(code)?;

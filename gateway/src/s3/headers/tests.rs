@@ -9,21 +9,12 @@ use super::{Kept, check_version, metadata, parse_tags, refuse_unsupported, value
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs
         .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
+        .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect()
 }
 
 fn refused(name: &str, value: &str) -> String {
-    refuse_unsupported(&headers(&[(name, value)]))
-        .unwrap_err()
-        .code()
-        .as_str()
-        .to_owned()
+    refuse_unsupported(&headers(&[(name, value)])).unwrap_err().code().as_str().to_owned()
 }
 
 #[test]
@@ -70,10 +61,7 @@ fn what_says_what_holds_anyway_is_taken() {
         ("x-amz-request-payer", "requester"),
     ];
     for (name, value) in taken {
-        assert!(
-            refuse_unsupported(&headers(&[(name, value)])).is_ok(),
-            "{name}: {value}"
-        );
+        assert!(refuse_unsupported(&headers(&[(name, value)])).is_ok(), "{name}: {value}");
     }
 }
 
@@ -82,10 +70,7 @@ fn the_only_version_is_null() {
     for version in [None, Some(""), Some("null")] {
         assert!(check_version(version).is_ok());
     }
-    assert_eq!(
-        check_version(Some("3L4kqtJl")).unwrap_err().code().as_str(),
-        "NotImplemented"
-    );
+    assert_eq!(check_version(Some("3L4kqtJl")).unwrap_err().code().as_str(), "NotImplemented");
 }
 
 #[test]
@@ -106,16 +91,10 @@ fn content_headers_metadata_and_tags_are_kept() {
     assert_eq!(value(&kept.headers, "content-encoding"), Some("gzip"));
     assert_eq!(value(&kept.headers, "expires"), Some("Thu, 01 Dec 2033 16:00:00 GMT"));
     assert_eq!(kept.headers.len(), 4);
-    assert_eq!(
-        kept.metadata.iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(),
-        ["alpha", "zeta"]
-    );
+    assert_eq!(kept.metadata.iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["alpha", "zeta"]);
     assert_eq!(metadata(&kept.metadata).unwrap(), user);
     assert_eq!(value(&kept.tags, "team"), Some("a b"));
-    assert_eq!(
-        (value(&kept.tags, "empty"), value(&kept.tags, "flag")),
-        (Some(""), Some(""))
-    );
+    assert_eq!((value(&kept.tags, "empty"), value(&kept.tags, "flag")), (Some(""), Some("")));
 }
 
 #[test]

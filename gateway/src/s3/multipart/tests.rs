@@ -54,11 +54,7 @@ fn lists_of_parts_are_well_formed_and_ascend() {
 fn only_stored_parts_of_the_named_etag_are_taken() {
     let stored = [part(1, 5 * MIB, "a"), part(2, 5 * MIB, "b"), part(9, 1, "c")];
     let taken = select_of(&[(1, "a"), (9, "c")], &stored).unwrap();
-    assert_eq!(
-        taken.iter().map(|part| part.number).collect::<Vec<_>>(),
-        [1, 9],
-        "parts may be left out"
-    );
+    assert_eq!(taken.iter().map(|part| part.number).collect::<Vec<_>>(), [1, 9], "parts may be left out");
     assert_eq!(code(select_of(&[(1, "x")], &stored)), "InvalidPart");
     assert_eq!(code(select_of(&[(3, "a")], &stored)), "InvalidPart");
     assert_eq!(code(select_of(&[(1, "a")], &[])), "InvalidPart");
@@ -84,10 +80,7 @@ fn checksums_named_with_parts_must_agree() {
         }
         select(&named_parts(Some(list)).unwrap(), std::slice::from_ref(&first))
     };
-    assert!(
-        ask("crc64", "rosUhgp5mIg=").is_ok(),
-        "the engine keeps CRC64-NVME of all content"
-    );
+    assert!(ask("crc64", "rosUhgp5mIg=").is_ok(), "the engine keeps CRC64-NVME of all content");
     assert_eq!(code(ask("crc64", "AAAAAAAAAAA=")), "InvalidPart");
     assert_eq!(code(ask("crc32", "y/Q5Jg==")), "InvalidPart", "none is stored");
 }
@@ -97,32 +90,18 @@ fn announcements_follow_the_table_of_s3() {
     let ok = |algorithm, kind| announced(algorithm, kind).unwrap();
     assert_eq!(ok(None, None), (None, false));
     assert_eq!(ok(Some("CRC32"), None), (Some(ChecksumKind::Crc32), false));
-    assert_eq!(
-        ok(Some("CRC32C"), Some("FULL_OBJECT")),
-        (Some(ChecksumKind::Crc32c), true)
-    );
+    assert_eq!(ok(Some("CRC32C"), Some("FULL_OBJECT")), (Some(ChecksumKind::Crc32c), true));
     assert_eq!(ok(Some("CRC64NVME"), None), (Some(ChecksumKind::Crc64Nvme), true));
-    assert_eq!(
-        ok(Some("SHA256"), Some("COMPOSITE")),
-        (Some(ChecksumKind::Sha256), false)
-    );
+    assert_eq!(ok(Some("SHA256"), Some("COMPOSITE")), (Some(ChecksumKind::Sha256), false));
     for (algorithm, kind) in [("SHA1", "FULL_OBJECT"), ("CRC64NVME", "COMPOSITE"), ("CRC32", "HALF")] {
-        assert_eq!(
-            code(announced(Some(algorithm), Some(kind))),
-            "InvalidRequest",
-            "{algorithm} {kind}"
-        );
+        assert_eq!(code(announced(Some(algorithm), Some(kind))), "InvalidRequest", "{algorithm} {kind}");
     }
     assert_eq!(code(announced(None, Some("COMPOSITE"))), "InvalidRequest");
     assert_eq!(code(announced(Some("SHA512"), None)), "NotImplemented");
 }
 
 fn with_sum(mut part: PartPut, kind: ChecksumKind, value: &str) -> PartPut {
-    part.checksums.push(Checksum {
-        kind,
-        full_object: true,
-        value: Blob(hex::decode(value).unwrap()),
-    });
+    part.checksums.push(Checksum { kind, full_object: true, value: Blob(hex::decode(value).unwrap()) });
     part
 }
 
@@ -132,17 +111,10 @@ fn the_object_gets_the_announced_checksum() {
     let parts = [crc(1, "a"), crc(2, "b")];
     let none: UploadCreated = upload(0, false);
     assert_eq!(object_checksum(&none, &parts).unwrap(), None);
-    let full = object_checksum(&upload(ChecksumKind::Crc32.code(), true), &parts)
-        .unwrap()
-        .unwrap();
+    let full = object_checksum(&upload(ChecksumKind::Crc32.code(), true), &parts).unwrap().unwrap();
     // crc32(b"123456789123456789")
-    assert_eq!(
-        (hex::encode(&full.value.0).as_str(), full.full_object),
-        ("4b837ae4", true)
-    );
-    let composed = object_checksum(&upload(ChecksumKind::Crc32.code(), false), &parts)
-        .unwrap()
-        .unwrap();
+    assert_eq!((hex::encode(&full.value.0).as_str(), full.full_object), ("4b837ae4", true));
+    let composed = object_checksum(&upload(ChecksumKind::Crc32.code(), false), &parts).unwrap().unwrap();
     assert!(!composed.full_object && composed.value != full.value);
     let missing = object_checksum(&upload(ChecksumKind::Sha256.code(), false), &parts);
     assert_eq!(code(missing), "InvalidPart");
@@ -162,30 +134,12 @@ fn what_the_client_says_of_the_whole_is_compared() {
     };
     assert!(check(with(&|_| {})).is_ok());
     assert!(check(with(&|input| input.mpu_object_size = Some(18))).is_ok());
-    assert_eq!(
-        code(check(with(&|input| input.mpu_object_size = Some(17)))),
-        "InvalidRequest"
-    );
-    assert_eq!(
-        code(check(with(&|input| input.mpu_object_size = Some(-1)))),
-        "InvalidRequest"
-    );
+    assert_eq!(code(check(with(&|input| input.mpu_object_size = Some(17)))), "InvalidRequest");
+    assert_eq!(code(check(with(&|input| input.mpu_object_size = Some(-1)))), "InvalidRequest");
     assert!(check(with(&|input| input.checksum_crc32 = Some("S4N65A==".into()))).is_ok());
-    assert_eq!(
-        code(check(with(&|input| input.checksum_crc32 = Some("AAAAAA==".into())))),
-        "BadDigest"
-    );
-    assert_eq!(
-        code(check(with(&|input| input.checksum_crc32 = Some(String::new())))),
-        "BadDigest"
-    );
-    assert_eq!(
-        code(check(with(&|input| input.checksum_sha256 = Some("AAAA".into())))),
-        "BadDigest"
-    );
+    assert_eq!(code(check(with(&|input| input.checksum_crc32 = Some("AAAAAA==".into())))), "BadDigest");
+    assert_eq!(code(check(with(&|input| input.checksum_crc32 = Some(String::new())))), "BadDigest");
+    assert_eq!(code(check(with(&|input| input.checksum_sha256 = Some("AAAA".into())))), "BadDigest");
     let composite = s3s::dto::ChecksumType::from_static("COMPOSITE");
-    assert_eq!(
-        code(check(with(&|input| input.checksum_type = Some(composite.clone())))),
-        "InvalidRequest"
-    );
+    assert_eq!(code(check(with(&|input| input.checksum_type = Some(composite.clone())))), "InvalidRequest");
 }

@@ -32,15 +32,7 @@ fn the_number_of_parts_is_told_only_when_a_part_is_asked_for() {
 
 #[test]
 fn failed_deletes_name_key_and_code() {
-    let error = delete_error(
-        "k".into(),
-        &from_storage(StorageError::Refused {
-            reasons: vec!["hold".into()],
-        }),
-    );
-    assert_eq!(
-        (error.key.as_deref(), error.code.as_deref()),
-        (Some("k"), Some("AccessDenied"))
-    );
+    let error = delete_error("k".into(), &from_storage(StorageError::Refused { reasons: vec!["hold".into()] }));
+    assert_eq!((error.key.as_deref(), error.code.as_deref()), (Some("k"), Some("AccessDenied")));
     assert!(error.message.unwrap().contains("hold"));
 }

@@ -16,11 +16,7 @@ fn asked(size: u64, range: &str) -> Result<Bytes, Refusal> {
         Err(error) => {
             let headers = error.headers().unwrap();
             let range = headers.get("content-range").unwrap().to_str().unwrap().to_owned();
-            Err((
-                error.code().as_str().to_owned(),
-                error.status_code().unwrap().as_u16(),
-                range,
-            ))
+            Err((error.code().as_str().to_owned(), error.status_code().unwrap().as_u16(), range))
         }
     }
 }
@@ -38,13 +34,7 @@ fn ranges_are_exact() {
 
 #[test]
 fn ranges_behind_the_end_are_416_with_the_size() {
-    for (size, range) in [
-        (10, "bytes=10-"),
-        (10, "bytes=10-20"),
-        (10, "bytes=-0"),
-        (0, "bytes=0-"),
-        (0, "bytes=-1"),
-    ] {
+    for (size, range) in [(10, "bytes=10-"), (10, "bytes=10-20"), (10, "bytes=-0"), (0, "bytes=0-"), (0, "bytes=-1")] {
         let wrong = Err(("InvalidRange".to_owned(), 416, format!("bytes */{size}")));
         assert_eq!(asked(size, range), wrong, "{range} of {size}");
     }
@@ -107,110 +97,26 @@ fn conditions_are_judged_in_the_order_of_the_standard() {
     let none = Conditions::default;
     let (same, earlier, later) = ("2026-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "2026-01-01T00:00:01Z");
     assert_eq!(outcome(none()), 200);
-    assert_eq!(
-        outcome(Conditions {
-            if_match: tag("tag"),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_match: tag("other"),
-            ..none()
-        }),
-        412
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_match: Some(ETagCondition::Any),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_none_match: tag("tag"),
-            ..none()
-        }),
-        304
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_none_match: tag("other"),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_none_match: Some(ETagCondition::Any),
-            ..none()
-        }),
-        304
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_modified_since: at(same),
-            ..none()
-        }),
-        304,
-        "headers have whole seconds"
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_modified_since: at(earlier),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_unmodified_since: at(same),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_unmodified_since: at(earlier),
-            ..none()
-        }),
-        412
-    );
+    assert_eq!(outcome(Conditions { if_match: tag("tag"), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_match: tag("other"), ..none() }), 412);
+    assert_eq!(outcome(Conditions { if_match: Some(ETagCondition::Any), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_none_match: tag("tag"), ..none() }), 304);
+    assert_eq!(outcome(Conditions { if_none_match: tag("other"), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_none_match: Some(ETagCondition::Any), ..none() }), 304);
+    assert_eq!(outcome(Conditions { if_modified_since: at(same), ..none() }), 304, "headers have whole seconds");
+    assert_eq!(outcome(Conditions { if_modified_since: at(earlier), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_unmodified_since: at(same), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_unmodified_since: at(earlier), ..none() }), 412);
     // ETags beat dates.
-    assert_eq!(
-        outcome(Conditions {
-            if_match: tag("tag"),
-            if_unmodified_since: at(earlier),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_none_match: tag("other"),
-            if_modified_since: at(later),
-            ..none()
-        }),
-        200
-    );
-    assert_eq!(
-        outcome(Conditions {
-            if_match: tag("other"),
-            if_none_match: tag("tag"),
-            ..none()
-        }),
-        412
-    );
+    assert_eq!(outcome(Conditions { if_match: tag("tag"), if_unmodified_since: at(earlier), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_none_match: tag("other"), if_modified_since: at(later), ..none() }), 200);
+    assert_eq!(outcome(Conditions { if_match: tag("other"), if_none_match: tag("tag"), ..none() }), 412);
 }
 
 #[test]
 fn moments_keep_their_milliseconds_and_never_fail() {
     let mut text = Vec::new();
-    timestamp(1_767_225_600_500)
-        .format(TimestampFormat::DateTime, &mut text)
-        .unwrap();
+    timestamp(1_767_225_600_500).format(TimestampFormat::DateTime, &mut text).unwrap();
     assert_eq!(text, b"2026-01-01T00:00:00.500Z");
     let _ = timestamp(u64::MAX);
 }

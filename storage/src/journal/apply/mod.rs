@@ -78,13 +78,7 @@ impl StripePlace {
     /// The state of an index that holds everything up to and with this stripe.
     #[must_use]
     pub fn applied(&self) -> Applied {
-        Applied {
-            epoch: self.epoch,
-            lsn: self.lsn,
-            hash: self.hash,
-            journal: self.segment,
-            offset: self.offset,
-        }
+        Applied { epoch: self.epoch, lsn: self.lsn, hash: self.hash, journal: self.segment, offset: self.offset }
     }
 }
 
@@ -175,7 +169,9 @@ fn stripe_added(overlay: &mut Overlay<'_>, added: &StripeAdded) -> Result<(), In
     if !extend_segment(overlay, added.segment, added.offset, added.shard_len, "StripeAdded")? {
         return Ok(());
     }
-    let stripe = StripeRow { disk_len: disk_len(added.shard_len), hash: added.hash,
+    let stripe = StripeRow {
+        disk_len: disk_len(added.shard_len),
+        hash: added.hash,
         chunks: added.chunks.iter().map(|place| place.id).collect(),
     };
     overlay.put(Column::Stripe, key::stripe(added.segment, added.offset), stripe.to_bytes())?;
