@@ -47,7 +47,7 @@ pub struct Replay<'a> {
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
     let index_discarded = position(replay, chain)?;
     let mut replayed = 0;
-    while let Some(found) = chain.next()? {
+    while let Some(found) = chain.advance()? {
         mend(replay, &found)?;
         replay_stripe(replay, chain, &found)?;
         replayed += 1;

@@ -90,7 +90,7 @@ impl Chain {
 
     /// The next stripe of the chain; `None` at its end. [`StorageError::Damaged`] when a later stripe proves that one is
     /// missing here.
-    pub fn next(&mut self) -> StorageResult<Option<ChainStripe>> {
+    pub fn advance(&mut self) -> StorageResult<Option<ChainStripe>> {
         if let Some(found) = self.next_in_later_file()? {
             return Ok(Some(found));
         }
@@ -181,10 +181,9 @@ impl Chain {
         let end = self.mender.longest(&file.opened);
         let mut at = offset + BLOCK_LEN;
         while at < end {
-            if let Ok(Some(loaded)) = self.mender.load(&file.opened, at, None) {
-                if loaded.header.lsn > self.last.0.next() {
-                    return Some(format!("position {} lies behind it", loaded.header.lsn));
-                }
+            let loaded = self.mender.load(&file.opened, at, None).ok().flatten();
+            if let Some(loaded) = loaded.filter(|loaded| loaded.header.lsn > self.last.0.next()) {
+                return Some(format!("position {} lies behind it", loaded.header.lsn));
             }
             at += BLOCK_LEN;
         }
