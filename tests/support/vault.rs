@@ -189,7 +189,10 @@ impl Vault {
 
     /// What the current or last server said.
     pub fn log(&self) -> String {
-        self.logs().last().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()).unwrap_or_default()
+        self.logs()
+            .last()
+            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned())
+            .unwrap_or_default()
     }
 
     fn spawn(&mut self) {
@@ -325,7 +328,8 @@ impl Vault {
         let output = self.cli(&args);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{command:?} ended with {}:\n{out}\n{err}", output.status);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{command:?} printed no JSON ({error}):\n{out}\n{err}"))
+        serde_json::from_str(&out)
+            .unwrap_or_else(|error| panic!("{command:?} printed no JSON ({error}):\n{out}\n{err}"))
     }
 
     /// `status --json`.

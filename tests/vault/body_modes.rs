@@ -20,7 +20,10 @@ fn all_good_modes_store_the_body() {
             client.send(&call).unwrap().expect_ok(&key);
             assert!(client.get("modes", &key) == body, "{key}");
             let encoding = client.head_object("modes", &key).header("content-encoding").map(str::to_owned);
-            assert!(encoding.is_none_or(|value| !value.contains("aws-chunked")), "aws-chunked is no encoding of the object");
+            assert!(
+                encoding.is_none_or(|value| !value.contains("aws-chunked")),
+                "aws-chunked is no encoding of the object"
+            );
         }
     }
 }
@@ -35,9 +38,24 @@ fn bodies_that_do_not_fit_store_nothing() {
             let body = data::random(5, len);
             let response = client.send(&Call::new("PUT", "modes", "victim").body(&body).mode(mode)).unwrap();
             let code = response.code();
-            let known = ["XAmzContentSHA256Mismatch", "SignatureDoesNotMatch", "BadDigest", "InvalidRequest", "XAmzContentChecksumMismatch"];
-            assert!((400..500).contains(&response.status) && known.contains(&code.as_str()), "{mode:?}: {} {}", response.status, response.text());
-            assert_eq!(client.try_get("modes", "victim").unwrap().status, 404, "{mode:?} of {len} bytes left something");
+            let known = [
+                "XAmzContentSHA256Mismatch",
+                "SignatureDoesNotMatch",
+                "BadDigest",
+                "InvalidRequest",
+                "XAmzContentChecksumMismatch",
+            ];
+            assert!(
+                (400..500).contains(&response.status) && known.contains(&code.as_str()),
+                "{mode:?}: {} {}",
+                response.status,
+                response.text()
+            );
+            assert_eq!(
+                client.try_get("modes", "victim").unwrap().status,
+                404,
+                "{mode:?} of {len} bytes left something"
+            );
         }
     }
     let wrong_md5 = Call::new("PUT", "modes", "victim").body(b"abc").header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==");

@@ -17,7 +17,11 @@ fn status_and_disks_online_and_offline() {
     client.put("one", "k", &[7; 100_000]);
     assert!(std::fs::metadata(vault.data().join("admin.sock")).unwrap().file_type().is_socket());
     let online = vault.status();
-    assert_eq!((online["state"].as_str(), online["k"].as_u64(), online["m"].as_u64()), (Some("serving"), Some(4), Some(2)), "{online}");
+    assert_eq!(
+        (online["state"].as_str(), online["k"].as_u64(), online["m"].as_u64()),
+        (Some("serving"), Some(4), Some(2)),
+        "{online}"
+    );
     assert_eq!((online["buckets"].as_u64(), online["versions"].as_u64()), (Some(2), Some(1)), "{online}");
     assert_eq!(online["logical_bytes"].as_u64(), Some(100_000));
     let disks = vault.cli_json(&["disk", "list"]);
@@ -108,7 +112,11 @@ fn inspect_reads_files_offline_without_keys() {
         let output = vault.command().arg("inspect").arg(&file).arg("--json").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}: {said} {}", file.display(), String::from_utf8_lossy(&output.stderr));
-        said.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).or_else(|_| serde_json::from_str(&said)).expect("JSON")));
+        said.lines().for_each(|line| {
+            drop(
+                serde_json::from_str::<serde_json::Value>(line).or_else(|_| serde_json::from_str(&said)).expect("JSON"),
+            )
+        });
         assert_eq!(std::fs::read(&file).unwrap(), kept, "inspect changed {}", file.display());
     }
     let garbage = vault.folder().join("garbage");

@@ -23,7 +23,10 @@ fn the_same_data_twice_adds_under_one_percent() {
     client.put_stream("bkt", "second", seed, len);
     let twice = assert_metric_is_true(&vault).total();
     let (first, second) = (once - empty, twice - once);
-    println!("{len} bytes: first {first} physical bytes, again {second} ({:.3} %)", 100.0 * second as f64 / first as f64);
+    println!(
+        "{len} bytes: first {first} physical bytes, again {second} ({:.3} %)",
+        100.0 * second as f64 / first as f64
+    );
     assert!(first >= len + len / 2, "4+2 of {len} incompressible bytes cannot be {first}");
     assert!(first < len * 8 / 5, "{first} physical bytes for {len}: overhead above 1.6");
     assert!(second * 100 < first, "again added {second} of {first} bytes");

@@ -61,7 +61,8 @@ fn damage_under_a_running_vault_is_healed_by_reads() {
     let report = vault.cli_json(&["verify"]);
     assert_eq!(report["damaged"].as_array().map(Vec::len), Some(0), "{report}");
     let status = vault.status();
-    let repaired: u64 = status["disks"].as_array().unwrap().iter().filter_map(|disk| disk["repaired_shards"].as_u64()).sum();
+    let repaired: u64 =
+        status["disks"].as_array().unwrap().iter().filter_map(|disk| disk["repaired_shards"].as_u64()).sum();
     assert!(repaired > 0, "rot was read and nothing repaired: {status}");
     // All that was rotten is healed: two others may go now.
     let mut vault = vault;
@@ -79,7 +80,8 @@ fn three_disks_gone_is_said_and_harms_nothing() {
     let mut rng = seed::rng("three_disks_gone_is_said_and_harms_nothing");
     let (mut vault, stored) = filled("THREE", &mut rng);
     vault.stop();
-    let away: Vec<(PathBuf, PathBuf)> = [0, 3, 5].iter().map(|n| (vault.disk(*n), vault.folder().join(format!("away{n}")))).collect();
+    let away: Vec<(PathBuf, PathBuf)> =
+        [0, 3, 5].iter().map(|n| (vault.disk(*n), vault.folder().join(format!("away{n}")))).collect();
     away.iter().for_each(|(from, to)| std::fs::rename(from, to).unwrap());
     let reason = vault.start_read_only();
     assert!(reason.contains("disks"), "the reason names what is missing: {reason}");
@@ -123,5 +125,7 @@ fn written_on_four_disks_survives_two_more() {
 
 /// Waits until `status` has every disk serving.
 pub fn clean(vault: &Vault) {
-    crate::support::vault::wait_until("all disks to serve again", || vault.disk_states().iter().all(|state| state == "serving"));
+    crate::support::vault::wait_until("all disks to serve again", || {
+        vault.disk_states().iter().all(|state| state == "serving")
+    });
 }

@@ -28,7 +28,7 @@ fn strangers_are_refused() {
     wrong.try_put("bkt", "new", b"x").unwrap().expect_error("wrong secret", 403, "SignatureDoesNotMatch");
     let unknown = Client { keys: Keys { access: "NOBODY".into(), secret: "x".into() }, ..client.clone() };
     unknown.try_get("bkt", "witness").unwrap().expect_error("unknown key", 403, "InvalidAccessKeyId");
-    let anonymous = http::plain_get(vault.s3_port(), "/b/witness").unwrap();
+    let anonymous = http::plain_get(vault.s3_port(), "/bkt/witness").unwrap();
     assert_eq!((anonymous.status, anonymous.code().as_str()), (403, "AccessDenied"), "{}", anonymous.text());
     for skew in [-3600, 3600] {
         let mut call = Call::new("GET", "bkt", "witness");
@@ -45,9 +45,14 @@ fn unknown_names_are_named() {
     let (_vault, client) = prepared("UNKNOWN");
     client.try_get("nobucket", "k").unwrap().expect_error("unknown bucket", 404, "NoSuchBucket");
     client.try_put("nobucket", "k", b"x").unwrap().expect_error("unknown bucket", 404, "NoSuchBucket");
-    client.send(&Call::new("GET", "nobucket", "").query("list-type", 2)).unwrap().expect_error("list", 404, "NoSuchBucket");
+    client.send(&Call::new("GET", "nobucket", "").query("list-type", 2)).unwrap().expect_error(
+        "list",
+        404,
+        "NoSuchBucket",
+    );
     client.try_get("bkt", "nokey").unwrap().expect_error("unknown key", 404, "NoSuchKey");
-    let call = Call::new("PUT", "bkt", "k").query("partNumber", 1).query("uploadId", "00000000000000000000000000000000");
+    let call =
+        Call::new("PUT", "bkt", "k").query("partNumber", 1).query("uploadId", "00000000000000000000000000000000");
     client.send(&call.body(b"x")).unwrap().expect_error("unknown upload", 404, "NoSuchUpload");
     let taken = client.send(&Call::new("PUT", "bkt", "")).unwrap();
     assert!(taken.status == 409 || taken.ok(), "a bucket of one's own, made again: {}", taken.text());
@@ -100,8 +105,15 @@ fn over_long_bodies_store_no_more_than_announced() {
     let body = data::random(1, 5000);
     let call = Call::new("PUT", "bkt", "victim").body(&body).mode(Mode::UnsignedTrailer);
     let ready = client.prepare(&call);
-    let head = String::from_utf8(ready.head.clone()).unwrap().replace("x-amz-decoded-content-length: 5000", "x-amz-decoded-content-length: 4000");
-    let answer = http::exchange(vault.s3_port(), head.as_bytes(), &mut |to| call.mode.write(&call.body, &ready, to), crate::support::s3::Sink::Keep);
+    let head = String::from_utf8(ready.head.clone())
+        .unwrap()
+        .replace("x-amz-decoded-content-length: 5000", "x-amz-decoded-content-length: 4000");
+    let answer = http::exchange(
+        vault.s3_port(),
+        head.as_bytes(),
+        &mut |to| call.mode.write(&call.body, &ready, to),
+        crate::support::s3::Sink::Keep,
+    );
     assert!(answer.is_ok_and(|answer| (400..500).contains(&answer.status)), "a decoded length that lies");
     unharmed(&client);
 }
@@ -110,7 +122,19 @@ fn over_long_bodies_store_no_more_than_announced() {
 #[test]
 fn hostile_keys() {
     let (vault, client) = prepared("KEYS");
-    let names = ["../../../etc/passwd", "..", "a/../b", "./a", "a//b", "C:\\windows", "%00", "кириллица", "🚢", "a\tb", "new\nline"];
+    let names = [
+        "../../../etc/passwd",
+        "..",
+        "a/../b",
+        "./a",
+        "a//b",
+        "C:\\windows",
+        "%00",
+        "кириллица",
+        "🚢",
+        "a\tb",
+        "new\nline",
+    ];
     for name in names {
         let answer = client.try_put("bkt", name, name.as_bytes()).unwrap();
         if answer.ok() {
@@ -140,7 +164,13 @@ fn hostile_keys() {
 fn garbage_and_vanishing_clients() {
     let (vault, client) = prepared("GARBAGE");
     let port = vault.s3_port();
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"GET", b"GET / HTTP/9.9\r\n\r\n", b"PUT /b/k HTTP/1.1\r\ncontent-length: -1\r\n\r\n", &[0xff; 4096]] {
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+        b"GET",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PUT /b/k HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        &[0xff; 4096],
+    ] {
         let answer: std::io::Result<Response> = http::abandon(port, garbage, b"");
         assert!(answer.map_or(true, |answer| answer.status >= 400), "garbage was served");
     }
@@ -154,7 +184,9 @@ fn garbage_and_vanishing_clients() {
             let _ = stream.write_all(&body[..1 << 19]);
         });
     }
-    wait_until("the vault to serve after clients vanished", || client.try_get("bkt", "witness").is_ok_and(|answer| answer.ok()));
+    wait_until("the vault to serve after clients vanished", || {
+        client.try_get("bkt", "witness").is_ok_and(|answer| answer.ok())
+    });
     unharmed(&client);
     assert!(!vault.log().contains("panicked at"), "{}", vault.log());
 }

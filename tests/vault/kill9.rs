@@ -74,7 +74,11 @@ impl Writer {
                 Some((seed, len)) => found.ok() && found.body == data::random(*seed, *len as usize),
             });
             let Some(content) = fits else {
-                panic!("{key}: {} with {} bytes is neither acknowledged nor in flight: {expected:?}", found.status, found.body.len());
+                panic!(
+                    "{key}: {} with {} bytes is neither acknowledged nor in flight: {expected:?}",
+                    found.status,
+                    found.body.len()
+                );
             };
             *expected = Expected { acknowledged: content, in_flight: None };
         }

@@ -2,7 +2,13 @@
 //!
 //! Knobs: `KOVCHEG_SEED` repeats a run, `KOVCHEG_ROUNDS` sets the rounds of kill -9 (20), `KOVCHEG_BIG=1` takes the sizes
 //! of the acceptance figures where the usual run takes smaller ones, `KOVCHEG_TEST_DIR` says where the disks lie.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -41,12 +41,29 @@ impl Postgres {
             assert!(chown.success(), "the database's folder must belong to postgres");
         }
         let initdb = server.bin.join("initdb");
-        let made = server.as_owner(&initdb).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "-D"]).arg(&data).output();
+        let made = server
+            .as_owner(&initdb)
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "-D"])
+            .arg(&data)
+            .output();
         expect(made, "initdb");
-        let options = format!("-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c autovacuum=off", server.port);
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c autovacuum=off",
+            server.port
+        );
         let pg_ctl = server.bin.join("pg_ctl");
         let log = server.folder.0.join("log");
-        let up = server.as_owner(&pg_ctl).args(["-w", "-D"]).arg(&data).arg("-l").arg(log).arg("-o").arg(options).arg("start").stdout(Stdio::null()).status();
+        let up = server
+            .as_owner(&pg_ctl)
+            .args(["-w", "-D"])
+            .arg(&data)
+            .arg("-l")
+            .arg(log)
+            .arg("-o")
+            .arg(options)
+            .arg("start")
+            .stdout(Stdio::null())
+            .status();
         assert!(up.expect("pg_ctl").success(), "PostgreSQL did not start");
         server.started = true;
         server
@@ -76,13 +93,19 @@ impl Postgres {
     }
 
     fn sql(&self, statement: &str) -> String {
-        let output = expect(self.tool("psql").args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, "postgres"]).output(), statement);
+        let output = expect(
+            self.tool("psql")
+                .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, "postgres"])
+                .output(),
+            statement,
+        );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     /// `pg_dump`, uncompressed, as one body.
     fn dump(&self) -> Vec<u8> {
-        let mut child = self.tool("pg_dump").args(["-Fc", "-Z0", "postgres"]).stdout(Stdio::piped()).spawn().expect("pg_dump");
+        let mut child =
+            self.tool("pg_dump").args(["-Fc", "-Z0", "postgres"]).stdout(Stdio::piped()).spawn().expect("pg_dump");
         let mut bytes = Vec::new();
         child.stdout.take().expect("its output").read_to_end(&mut bytes).expect("the dump");
         assert!(child.wait().expect("pg_dump").success(), "pg_dump failed");
@@ -134,7 +157,8 @@ fn second_dump_after_one_percent_changed() {
         added
     };
     let first = store("first");
-    let change = |rows: &str| format!("update accounts set balance = balance + 1, token = md5(random()::text) where {rows}");
+    let change =
+        |rows: &str| format!("update accounts set balance = balance + 1, token = md5(random()::text) where {rows}");
     let from = ROWS / 3;
     postgres.sql(&change(&format!("id >= {from} and id < {}", from + ROWS / 100)));
     let clustered = store("after 1 % changed in one key range");
@@ -144,7 +168,11 @@ fn second_dump_after_one_percent_changed() {
     postgres.sql(&change("id % 100 = 7"));
     postgres.sql("cluster accounts using accounts_pkey");
     let scattered = store("after 1 % changed all over");
-    println!("clustered {:.2} %, random {:.2} % of the first dump", percent(clustered, first), percent(scattered, first));
+    println!(
+        "clustered {:.2} %, random {:.2} % of the first dump",
+        percent(clustered, first),
+        percent(scattered, first)
+    );
     assert!(clustered * 10 < first, "1 % in one key range added {:.2} %", percent(clustered, first));
 
     let saved = vault.folder().join("restored.dump");

@@ -29,7 +29,8 @@ fn metric_agrees_with_the_disks() {
     stored.put_mix(&vault.client(), "bkt", "k", 40, 4 << 20, &mut rng);
     let first = assert_metric_is_true(&vault);
     assert!(first.data > 0 && first.parity > 0 && first.records > 0, "{first:?}");
-    let files: u64 = vault.disks().iter().flat_map(|disk| shards::files(disk)).map(|file| file.metadata().unwrap().len()).sum();
+    let files: u64 =
+        vault.disks().iter().flat_map(|disk| shards::files(disk)).map(|file| file.metadata().unwrap().len()).sum();
     assert!(first.total() <= files, "{} bytes of shards in {files} bytes of files", first.total());
     // 4+2 stores half as much parity as data; padding of small stripes makes it a little more, never less.
     assert!(first.parity * 2 >= first.data + first.records, "{first:?}");

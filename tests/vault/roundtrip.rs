@@ -9,8 +9,25 @@ use crate::support::seed;
 use crate::support::vault::{Stored, Vault};
 
 /// Sizes around every limit that the path of a byte has: blocks, inline bytes, chunk sizes, stripes.
-const SIZES: [usize; 17] =
-    [0, 1, 4095, 4096, 4097, 16_383, 16_385, 32_767, 32_769, 65_536, 262_143, 262_145, 1 << 20, (1 << 20) + 1, 3_000_017, 4 << 20, 9_999_999];
+const SIZES: [usize; 17] = [
+    0,
+    1,
+    4095,
+    4096,
+    4097,
+    16_383,
+    16_385,
+    32_767,
+    32_769,
+    65_536,
+    262_143,
+    262_145,
+    1 << 20,
+    (1 << 20) + 1,
+    3_000_017,
+    4 << 20,
+    9_999_999,
+];
 
 #[test]
 fn every_size_comes_back() {
@@ -18,10 +35,8 @@ fn every_size_comes_back() {
     let vault = Vault::start_new("SIZES");
     let client = vault.client();
     client.create_bucket("sizes");
-    let bodies: Vec<Vec<u8>> = SIZES
-        .iter()
-        .flat_map(|len| [data::random(rng.next(), *len), data::compressible(rng.next(), *len)])
-        .collect();
+    let bodies: Vec<Vec<u8>> =
+        SIZES.iter().flat_map(|len| [data::random(rng.next(), *len), data::compressible(rng.next(), *len)]).collect();
     for (number, body) in bodies.iter().enumerate() {
         let response = client.put("sizes", &format!("o{number}"), body);
         assert_eq!(response.header("etag"), Some(format!("\"{}\"", hex::encode(Md5::digest(body))).as_str()));
@@ -155,7 +170,8 @@ fn conditional_create_has_one_winner() {
                 let client = client.clone();
                 scope.spawn(move || {
                     let body = [number; 1000];
-                    let call = Call::new("PUT", "bkt", "once").body(&body).mode(Mode::Unsigned).header("if-none-match", "*");
+                    let call =
+                        Call::new("PUT", "bkt", "once").body(&body).mode(Mode::Unsigned).header("if-none-match", "*");
                     client.send(&call).unwrap().status
                 })
             })

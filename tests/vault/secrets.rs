@@ -104,14 +104,16 @@ fn nothing_known_is_found_on_disks_or_in_logs() {
 
     let root = std::fs::read(vault.key_file()).expect("the key file");
     assert!(root.len() >= 32, "a key file of {} bytes", root.len());
-    let mut secrets = vec![
-        ("content", CONTENT.as_bytes().to_vec()),
-        ("root secret", vault.keys().secret.as_bytes().to_vec()),
-    ];
+    let mut secrets =
+        vec![("content", CONTENT.as_bytes().to_vec()), ("root secret", vault.keys().secret.as_bytes().to_vec())];
     secrets.extend(key_material(&root).into_iter().map(|key| ("root key", key)));
     let index = leaks(&vault.index(), &secrets);
     assert!(index.is_empty(), "the index folder: {index:#?}");
-    secrets.extend([("key name", KEY.as_bytes().to_vec()), ("metadata", META.as_bytes().to_vec()), ("tag", TAG.as_bytes().to_vec())]);
+    secrets.extend([
+        ("key name", KEY.as_bytes().to_vec()),
+        ("metadata", META.as_bytes().to_vec()),
+        ("tag", TAG.as_bytes().to_vec()),
+    ]);
     for disk in vault.disks() {
         let found = leaks(&disk, &secrets);
         assert!(found.is_empty(), "on a disk: {found:#?}");
@@ -131,7 +133,8 @@ fn key_material(file: &[u8]) -> Vec<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(file) else { return file.windows(32).step_by(32).map(<[u8]>::to_vec).collect() };
     let mut keys = Vec::new();
     for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=_-".contains(c))) {
-        let decoded = hex::decode(word).ok().or_else(|| STANDARD.decode(word).ok()).or_else(|| URL_SAFE_NO_PAD.decode(word).ok());
+        let decoded =
+            hex::decode(word).ok().or_else(|| STANDARD.decode(word).ok()).or_else(|| URL_SAFE_NO_PAD.decode(word).ok());
         keys.extend(decoded.filter(|key| key.len() >= 32));
     }
     assert!(!keys.is_empty(), "no key of 32 bytes in the text of the key file");

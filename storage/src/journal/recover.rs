@@ -71,8 +71,15 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
         replay.index.wipe()?;
         return Ok(false);
     };
-    if chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash)? {
-        return Ok(false);
+    match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
+        Ok(true) => return Ok(false),
+        // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
+        Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
+            chain.trust(applied.lsn, applied.hash);
+            return Ok(false);
+        }
+        Ok(false) => {}
+        Err(other) => return Err(other),
     }
     tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
     replay.index.wipe()?;

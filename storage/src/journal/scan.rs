@@ -72,20 +72,24 @@ impl Chain {
         self.files.is_empty()
     }
 
-    /// Puts the cursor behind the stripe of that name. False when the chain does not hold it there.
+    /// Puts the cursor behind the stripe of that name. False when the chain does not hold it there;
+    /// [`StorageError::Damaged`] when that cannot be told.
     pub fn seek(&mut self, segment: SegmentId, offset: u64, lsn: Lsn, hash: StripeHash) -> StorageResult<bool> {
         let Some(file) = self.files.get(&segment) else { return Ok(false) };
-        let loaded = match self.mender.load(&file.opened, offset, None) {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) | Err(StorageError::Damaged { .. }) => return Ok(false),
-            Err(other) => return Err(other),
-        };
+        let Some(loaded) = self.mender.load(&file.opened, offset, None)? else { return Ok(false) };
         if (loaded.header.lsn, loaded.header.hash) != (lsn, hash) {
             return Ok(false);
         }
         self.at = Some((segment, offset + loaded.header.disk_len()));
         self.last = (lsn, hash);
         Ok(true)
+    }
+
+    /// Takes the word of an index for where the chain ends, when too few disks are left to check it.
+    pub fn trust(&mut self, lsn: Lsn, hash: StripeHash) {
+        self.files.clear();
+        self.at = None;
+        self.last = (lsn, hash);
     }
 
     /// The next stripe of the chain; `None` at its end. [`StorageError::Damaged`] when a later stripe proves that one is
