@@ -19,7 +19,7 @@ pub struct StatusArguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Exit with 1 when the vault is read-only or a disk is not serving
+    /// Exit with 1 unless a server takes writes and every disk serves
     #[arg(long)]
     check: bool,
 }

@@ -216,7 +216,7 @@ fn folder_of_files_is_told_with_what_is_not_ours() {
     assert_eq!((report.files.len(), report.other_files), (2, 1));
     assert!(Report::Folder(report).is_sound());
     let mut bytes = file().0;
-    bytes[300] ^= 1;
+    bytes[330] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     assert!(!Report::Folder(inspect_folder(&folder).unwrap()).is_sound());
     assert!(inspect_file(&folder.join("notes.txt"), 0).unwrap().is_none());
