@@ -104,10 +104,9 @@ impl Engine {
     pub fn read_chunk(&self, kind: ContentKind, id: ChunkId, cipher: &DomainCipher) -> StorageResult<Verified> {
         let row = self.lookup.locate(id)?.ok_or(StorageError::ChunkMissing(id))?;
         let range = envelope_range(&row);
-        if let Ok(envelope) = self.reader.read_fast(&range) {
-            if let Ok(verified) = cipher.open(kind, id, &envelope) {
-                return Ok(verified);
-            }
+        let fast = self.reader.read_fast(&range).and_then(|envelope| cipher.open(kind, id, &envelope));
+        if let Ok(verified) = fast {
+            return Ok(verified);
         }
         self.read_chunk_carefully(kind, id, &row, cipher)
     }

@@ -271,6 +271,37 @@ fn run(
     Ok(())
 }
 
+/// A first start that is cut off at any of its syncs can be repeated, and the vault it makes works. `Err` says at which
+/// sync it could not.
+fn first_start(name: &str, index: IndexKind) -> Result<(), String> {
+    let runtime = Runtime::new().expect("a runtime");
+    for nth in 1.. {
+        let folder = Folder::new(name);
+        let mut machine = Machine::start(&folder.0, DATA_DISKS + 1, nth);
+        let mut disks = machine.paths();
+        let system = disks.pop().expect("the last file system is that of the index");
+        let scene = Scene { disks, system, index, driver: DriverChoice::Uring };
+        machine.cut_at_sync(nth);
+        let first = scene.open().and_then(Vault::close);
+        let complete = machine.is_on();
+        if complete {
+            first.map_err(|error| format!("{name}: {error}"))?;
+        }
+        machine.restart();
+        let story = |error: StorageError| format!("{name}, first start cut at sync {nth}, second start: {error}");
+        let vault = scene.open().map_err(story)?;
+        let new = NewBucket { name: BUCKET.into(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
+        runtime.block_on(vault.handle().create_bucket(origin(), new)).map_err(story)?;
+        runtime.block_on(put(&vault.handle(), "first", nth)).map_err(story)?;
+        vault.close().map_err(story)?;
+        if complete {
+            eprintln!("{name}: a first start has {} syncs", nth - 1);
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 /// W-1 and W-2: nothing acknowledged is lost over many cuts, though the index is lost at each of them.
 #[test]
 fn vault_without_its_index_loses_nothing() {
@@ -289,4 +320,10 @@ fn vault_without_syncs_loses() {
     let lost = run("vault-control", IndexKind::Memory, DriverChoice::Uring, 13, 10, true);
     eprintln!("{lost:?}");
     assert!(lost.is_err(), "syncs were swallowed and nothing was lost in ten cuts");
+}
+
+/// A machine that loses power during the first start is no lost machine.
+#[test]
+fn first_start_can_be_cut_off_anywhere() {
+    first_start("vault-first", IndexKind::Memory).unwrap();
 }

@@ -69,8 +69,22 @@ pub fn random(seed: u64, len: usize) -> Vec<u8> {
 /// Text of words and numbers that compresses about 3:1.
 pub fn compressible(seed: u64, len: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
-        "account", "balance", "archive", "backup", "customer", "delivery", "invoice", "ledger", "order", "payment",
-        "region", "shipment", "status", "update", "vault", "warehouse",
+        "account",
+        "balance",
+        "archive",
+        "backup",
+        "customer",
+        "delivery",
+        "invoice",
+        "ledger",
+        "order",
+        "payment",
+        "region",
+        "shipment",
+        "status",
+        "update",
+        "vault",
+        "warehouse",
     ];
     let mut rng = Rng::new(seed);
     let mut out = Vec::with_capacity(len + 32);

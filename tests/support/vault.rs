@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::data::Rng;
 use super::metrics::Scrape;
-use super::s3::{Client, Keys, http};
+use super::s3::{Client, Keys, Response, http};
 
 /// Disks of the default layout.
 pub const DISKS: usize = 6;
@@ -189,7 +189,10 @@ impl Vault {
 
     /// What the current or last server said.
     pub fn log(&self) -> String {
-        self.logs().last().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()).unwrap_or_default()
+        self.logs()
+            .last()
+            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned())
+            .unwrap_or_default()
     }
 
     fn spawn(&mut self) {
@@ -211,18 +214,38 @@ impl Vault {
     /// Starts the server and waits until it is ready; why not, if it ended instead.
     pub fn try_start(&mut self) -> Result<(), Refused> {
         self.spawn();
+        self.wait_for(|ready| ready.status == 200)
+    }
+
+    /// Starts the server and waits until it says that it serves reads only; the reason it gives.
+    #[track_caller]
+    pub fn start_read_only(&mut self) -> String {
+        self.spawn();
+        let mut reason = String::new();
+        let up = self.wait_for(|ready| {
+            reason = ready.text();
+            assert_ne!(ready.status, 200, "the vault takes writes although it must not");
+            reason.contains("read_only")
+        });
+        if let Err(refused) = up {
+            panic!("the server ended with {:?} instead of serving reads:\n{}", refused.code, refused.said);
+        }
+        reason
+    }
+
+    fn wait_for(&mut self, mut fits: impl FnMut(&Response) -> bool) -> Result<(), Refused> {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
             if let Some(status) = self.child.as_mut().expect("just spawned").try_wait().expect("a child to wait for") {
                 self.child = None;
                 return Err(Refused { code: status.code(), said: self.log() });
             }
-            if http::plain_get(self.admin, "/health/ready").is_ok_and(|response| response.status == 200) {
+            if http::plain_get(self.admin, "/health/ready").is_ok_and(|response| fits(&response)) {
                 return Ok(());
             }
             std::thread::sleep(POLL);
         }
-        panic!("not ready within {START:?}:\n{}", self.log());
+        panic!("not up within {START:?}:\n{}", self.log());
     }
 
     /// Starts the server and waits until it is ready.
@@ -305,7 +328,8 @@ impl Vault {
         let output = self.cli(&args);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{command:?} ended with {}:\n{out}\n{err}", output.status);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{command:?} printed no JSON ({error}):\n{out}\n{err}"))
+        serde_json::from_str(&out)
+            .unwrap_or_else(|error| panic!("{command:?} printed no JSON ({error}):\n{out}\n{err}"))
     }
 
     /// `status --json`.

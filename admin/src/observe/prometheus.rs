@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kovcheg_storage::status::VaultStatus;
+use kovcheg_storage::status::{DiskStatus, VaultStatus};
 
 /// Every state a disk can be in, so that each has a series even when it counts nothing.
 const DISK_STATES: [&str; 4] = ["serving", "fenced", "missing", "returning"];
@@ -63,7 +63,8 @@ fn disks(out: &mut Text, status: &VaultStatus) {
         let count = status.disks.iter().filter(|disk| disk.state == state).count();
         out.sample("kovcheg_disks", &[("state", state)], count as u64);
     }
-    let columns: [(&str, &str, &str, fn(&kovcheg_storage::status::DiskStatus) -> u64); 4] = [
+    type Column = (&'static str, &'static str, &'static str, fn(&DiskStatus) -> u64);
+    let columns: [Column; 4] = [
         ("kovcheg_disk_total_bytes", "gauge", "Size of the disk.", |disk| disk.total),
         ("kovcheg_disk_free_bytes", "gauge", "Bytes free on the disk.", |disk| disk.free),
         ("kovcheg_disk_bad_ranges_total", "counter", "Ranges unreadable or rotten since start.", |disk| {

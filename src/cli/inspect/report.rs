@@ -10,6 +10,7 @@ use crate::cli::show::{bytes, table, tame};
 /// An inspection.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "one report per run of the command")]
 pub enum Report {
     /// Of one file.
     File(FileReport),

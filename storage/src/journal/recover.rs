@@ -47,7 +47,7 @@ pub struct Replay<'a> {
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
     let index_discarded = position(replay, chain)?;
     let mut replayed = 0;
-    while let Some(found) = chain.next()? {
+    while let Some(found) = chain.advance()? {
         mend(replay, &found)?;
         replay_stripe(replay, chain, &found)?;
         replayed += 1;
@@ -71,8 +71,15 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
         replay.index.wipe()?;
         return Ok(false);
     };
-    if chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash)? {
-        return Ok(false);
+    match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
+        Ok(true) => return Ok(false),
+        // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
+        Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
+            chain.trust(applied.lsn, applied.hash);
+            return Ok(false);
+        }
+        Ok(false) => {}
+        Err(other) => return Err(other),
     }
     tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
     replay.index.wipe()?;

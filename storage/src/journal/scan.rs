@@ -72,14 +72,11 @@ impl Chain {
         self.files.is_empty()
     }
 
-    /// Puts the cursor behind the stripe of that name. False when the chain does not hold it there.
+    /// Puts the cursor behind the stripe of that name. False when the chain does not hold it there;
+    /// [`StorageError::Damaged`] when that cannot be told.
     pub fn seek(&mut self, segment: SegmentId, offset: u64, lsn: Lsn, hash: StripeHash) -> StorageResult<bool> {
         let Some(file) = self.files.get(&segment) else { return Ok(false) };
-        let loaded = match self.mender.load(&file.opened, offset, None) {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) | Err(StorageError::Damaged { .. }) => return Ok(false),
-            Err(other) => return Err(other),
-        };
+        let Some(loaded) = self.mender.load(&file.opened, offset, None)? else { return Ok(false) };
         if (loaded.header.lsn, loaded.header.hash) != (lsn, hash) {
             return Ok(false);
         }
@@ -88,9 +85,16 @@ impl Chain {
         Ok(true)
     }
 
+    /// Takes the word of an index for where the chain ends, when too few disks are left to check it.
+    pub fn trust(&mut self, lsn: Lsn, hash: StripeHash) {
+        self.files.clear();
+        self.at = None;
+        self.last = (lsn, hash);
+    }
+
     /// The next stripe of the chain; `None` at its end. [`StorageError::Damaged`] when a later stripe proves that one is
     /// missing here.
-    pub fn next(&mut self) -> StorageResult<Option<ChainStripe>> {
+    pub fn advance(&mut self) -> StorageResult<Option<ChainStripe>> {
         if let Some(found) = self.next_in_later_file()? {
             return Ok(Some(found));
         }
@@ -181,10 +185,9 @@ impl Chain {
         let end = self.mender.longest(&file.opened);
         let mut at = offset + BLOCK_LEN;
         while at < end {
-            if let Ok(Some(loaded)) = self.mender.load(&file.opened, at, None) {
-                if loaded.header.lsn > self.last.0.next() {
-                    return Some(format!("position {} lies behind it", loaded.header.lsn));
-                }
+            let loaded = self.mender.load(&file.opened, at, None).ok().flatten();
+            if let Some(loaded) = loaded.filter(|loaded| loaded.header.lsn > self.last.0.next()) {
+                return Some(format!("position {} lies behind it", loaded.header.lsn));
             }
             at += BLOCK_LEN;
         }

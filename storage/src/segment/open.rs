@@ -199,10 +199,8 @@ fn create_file(slot: &DiskSlot, segment: SegmentId, kind: StripeKind) -> Result<
 
 fn remove_files(made: &[(Arc<DiskSlot>, Arc<dyn DiskFile>)], segment: SegmentId, kind: StripeKind) {
     for (slot, _) in made {
-        if let Some(disk) = slot.writable() {
-            if let Err(error) = disk.remove(&name(kind, segment)) {
-                tracing::warn!(disk = %slot.label, %segment, %error, "an empty shard file stays behind");
-            }
+        if let Some(Err(error)) = slot.writable().map(|disk| disk.remove(&name(kind, segment))) {
+            tracing::warn!(disk = %slot.label, %segment, %error, "an empty shard file stays behind");
         }
     }
 }

@@ -251,10 +251,8 @@ impl SegmentStore {
             if let Some(free) = open.iter().find(|slot| slot.try_lock().is_some()) {
                 return Ok(free.clone());
             }
-            if open.len() >= self.open_max {
-                if let Some(first) = open.first() {
-                    return Ok(first.clone());
-                }
+            if let Some(first) = open.first().filter(|_| open.len() >= self.open_max) {
+                return Ok(first.clone());
             }
         }
         let segment = OpenSegment::create(&self.disks, &self.files, self.ids.next(), StripeKind::Data)?;
@@ -283,7 +281,7 @@ impl SegmentStore {
     }
 
     fn check_space(&self) -> StorageResult<()> {
-        if self.appended.fetch_add(1, Ordering::Relaxed) % SPACE_CHECK_EVERY != 0 {
+        if !self.appended.fetch_add(1, Ordering::Relaxed).is_multiple_of(SPACE_CHECK_EVERY) {
             return Ok(());
         }
         for slot in self.disks.writable() {

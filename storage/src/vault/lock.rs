@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::error::StorageResult;
@@ -21,7 +22,7 @@ impl VaultLock {
             std::fs::create_dir_all(parent)
                 .map_err(|error| operator(format!("cannot make folder {}: {error}", parent.display())))?;
         }
-        let file = File::options().create(true).truncate(false).write(true).open(&beside);
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&beside);
         let file = file.map_err(|error| operator(format!("cannot open {}: {error}", beside.display())))?;
         files.push(lock(file, &beside)?);
         for disk in &options.disks {

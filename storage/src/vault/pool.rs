@@ -74,6 +74,7 @@ pub fn choose(survey: Survey) -> StorageResult<FoundPool> {
     let Some(newest) =
         found.iter().map(|disk| &disk.block).max_by_key(|block| (block.generation, block.epoch, block.sequence))
     else {
+        complaints.extend(empty.iter().map(|(disk, _)| format!("{} holds no superblock", disk.label())));
         return Err(operator(format!("no disk of a vault was found: {}", complaints.join("; "))));
     };
     let newest = newest.clone();

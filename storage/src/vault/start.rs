@@ -33,7 +33,7 @@ use crate::segment::files::{ShardFiles, name};
 use crate::segment::reader::SegmentReader;
 use crate::segment::repair::Mender;
 use crate::segment::store::{SegmentIds, SegmentStore};
-use crate::vault::pool::{FoundPool, choose, initialise, raise_epoch, slots, survey, write_refusal};
+use crate::vault::pool::{FoundPool, Survey, choose, initialise, raise_epoch, slots, survey, write_refusal};
 use crate::vault::{OpenOptions, Parts, operator, returning};
 
 /// File of the wrapped keys, at the top of each disk.
@@ -132,7 +132,10 @@ struct Base {
 
 /// Finds or makes the pool and opens its keys.
 fn base(parts: &mut Parts) -> StorageResult<Base> {
-    let survey = survey(&parts.disks)?;
+    let mut survey = survey(&parts.disks)?;
+    if parts.create && parts.absent.is_empty() {
+        forget_unfinished(&mut survey);
+    }
     let now = parts.clock.wall_ms();
     if survey.found.is_empty() && parts.create && !survey.occupied && parts.absent.is_empty() {
         let root = (parts.root_key)(true)?;
@@ -156,6 +159,15 @@ fn base(parts: &mut Parts) -> StorageResult<Base> {
         write_refusal(&found, parts.force_missing)
     };
     Ok(Base { found, keyring, recovery_code: None, read_only })
+}
+
+/// A first start that was cut off leaves disks of epoch 0, which no vault ever wrote to: they count as empty, so that the
+/// first start can be repeated. One disk of a later epoch, or one that cannot be read, and nothing is forgotten.
+fn forget_unfinished(survey: &mut Survey) {
+    let unfinished = survey.found.iter().all(|disk| disk.block.epoch == Epoch(0));
+    if unfinished && !survey.occupied {
+        survey.empty.extend(survey.found.drain(..).map(|found| (found.disk, found.block.failure_domain)));
+    }
 }
 
 fn store_keyring(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {

@@ -1,6 +1,12 @@
 //! Goal: what a vault acknowledged comes back: after reopening, with two of six disks gone, with rotten shards, without its
 //! index, after a disk returned. Method: the whole engine on simulated disks.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 use std::sync::Arc;
 

@@ -153,6 +153,11 @@ impl Mode {
         }
     }
 
+    /// The body as it goes over the wire, whole.
+    pub fn wire(self, body: &Body<'_>, ready: &Ready) -> Vec<u8> {
+        if self.chunked() { self.chunk(&body.bytes(), ready) } else { body.bytes() }
+    }
+
     fn chunk(self, body: &[u8], ready: &Ready) -> Vec<u8> {
         let mut out = Vec::with_capacity(body.len() + body.len() / CHUNK * 128 + 512);
         let mut previous = ready.seed_signature.clone();

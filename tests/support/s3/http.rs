@@ -65,12 +65,25 @@ impl Response {
     /// Fails unless status and error code are these.
     #[track_caller]
     pub fn expect_error(&self, what: &str, status: u16, code: &str) {
-        assert!(self.status == status && self.code() == code, "{what}: wanted {status} {code}, got {} {}", self.status, self.text());
+        assert!(
+            self.status == status && self.code() == code,
+            "{what}: wanted {status} {code}, got {} {}",
+            self.status,
+            self.text()
+        );
     }
 }
 
 fn unescape(text: &str) -> String {
-    let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
+    let pairs = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ];
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 

@@ -110,7 +110,13 @@ impl Client {
         headers.extend(call.headers.iter().cloned());
         if call.presigned {
             query.extend(self.presign_query(&signer, &headers));
-            let of = Signed { method: call.method, path: &call.path, query: &query, headers: &headers, payload: "UNSIGNED-PAYLOAD" };
+            let of = Signed {
+                method: call.method,
+                path: &call.path,
+                query: &query,
+                headers: &headers,
+                payload: "UNSIGNED-PAYLOAD",
+            };
             let (signature, _) = signer.request(&of);
             query.push(("X-Amz-Signature".to_owned(), signature.clone()));
             let head = self.head(call, &query, &headers, None);
@@ -139,7 +145,13 @@ impl Client {
         ]
     }
 
-    fn head(&self, call: &Call<'_>, query: &[(String, String)], headers: &[(String, String)], auth: Option<&str>) -> Vec<u8> {
+    fn head(
+        &self,
+        call: &Call<'_>,
+        query: &[(String, String)],
+        headers: &[(String, String)],
+        auth: Option<&str>,
+    ) -> Vec<u8> {
         let query = canonical_query(query);
         let target = if query.is_empty() { call.path.clone() } else { format!("{}?{query}", call.path) };
         let mut head = format!("{} {target} HTTP/1.1\r\n", call.method);
@@ -243,7 +255,8 @@ impl Client {
         let mut keys = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let mut call = Call::new("GET", bucket, "").query("list-type", 2).query("prefix", prefix).query("max-keys", page);
+            let mut call =
+                Call::new("GET", bucket, "").query("list-type", 2).query("prefix", prefix).query("max-keys", page);
             if let Some(token) = &token {
                 call = call.query("continuation-token", token);
             }
@@ -275,9 +288,13 @@ impl Client {
     /// Completes an upload with the given parts; whatever the vault answers.
     #[track_caller]
     pub fn complete(&self, bucket: &str, key: &str, upload: &str, parts: &[(u32, String)]) -> Response {
-        let part = |(number, etag): &(u32, String)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+        let part = |(number, etag): &(u32, String)| {
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+        };
         let parts: String = parts.iter().map(part).collect();
-        let xml = format!("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{parts}</CompleteMultipartUpload>");
+        let xml = format!(
+            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{parts}</CompleteMultipartUpload>"
+        );
         self.must(&Call::new("POST", bucket, key).query("uploadId", upload).body(xml.as_bytes()))
     }
 }

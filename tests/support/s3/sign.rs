@@ -172,7 +172,8 @@ mod tests {
     /// The worked example "GET Object" of the SigV4 documentation of S3.
     #[test]
     fn signs_the_published_example() {
-        let keys = Keys { access: "AKIAIOSFODNN7EXAMPLE".into(), secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into() };
+        let keys =
+            Keys { access: "AKIAIOSFODNN7EXAMPLE".into(), secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into() };
         let signer = Signer { keys, moment: Moment { long: "20130524T000000Z".into() } };
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = [
@@ -181,7 +182,8 @@ mod tests {
             header("x-amz-content-sha256", super::EMPTY_SHA256),
             header("x-amz-date", "20130524T000000Z"),
         ];
-        let of = Signed { method: "GET", path: "/test.txt", query: &[], headers: &headers, payload: super::EMPTY_SHA256 };
+        let of =
+            Signed { method: "GET", path: "/test.txt", query: &[], headers: &headers, payload: super::EMPTY_SHA256 };
         assert_eq!(signer.request(&of).0, "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
     }
 

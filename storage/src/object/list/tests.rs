@@ -80,7 +80,8 @@ fn rolls_up_and_continues() {
     let index = bucket_with(["asdf", "boo/bar", "boo/baz/xyzzy", "cquux/thud", "cquux/bla", "d"]);
     let object = |key: &str| (key.to_owned(), false);
     let prefix = |key: &str| (key.to_owned(), true);
-    let cases: [(&str, &str, Option<&str>, usize, Vec<(String, bool)>, Option<&str>); 12] = [
+    type Case = (&'static str, &'static str, Option<&'static str>, usize, Vec<(String, bool)>, Option<&'static str>);
+    let cases: [Case; 12] = [
         ("", "/", None, 1, vec![object("asdf")], Some("asdf")),
         ("", "/", Some("asdf"), 1, vec![prefix("boo/")], Some("boo/")),
         ("", "/", Some("boo/"), 2, vec![prefix("cquux/"), object("d")], None),

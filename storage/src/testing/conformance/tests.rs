@@ -1,14 +1,15 @@
 //! The suite, run by every implementation.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{full, outlives, run};
+use super::{DEADLINE, full, outlives, run};
 use crate::disk::io_uring::{UringOptions, open_uring};
+use crate::disk::open::{DriverChoice, open_disk};
 use crate::disk::plain::{PlainOptions, open_plain};
-use crate::disk::{Disk, DiskError};
+use crate::disk::{AlignedBuf, Disk, DiskError};
 use crate::testing::scratch::Scratch;
 use crate::testing::sim_disk::SimPool;
 
@@ -68,26 +69,25 @@ fn disk_uring_conforms_through_the_page_cache() {
     run(&*uring(scratch.path(), UringOptions { direct: false, ..UringOptions::default() }));
 }
 
-/// A file system of its own of 1 MiB, in memory.
-struct SmallMount {
+/// A file system of its own, in memory.
+struct Mount {
     at: CString,
 }
 
-impl SmallMount {
-    fn new(at: &Path) -> Self {
+impl Mount {
+    fn new(at: &Path, kind: &CStr, options: &CStr) -> Self {
         let at = CString::new(at.as_os_str().as_bytes()).unwrap();
         let flags = libc::MS_NOSUID | libc::MS_NODEV;
+        let (source, data) = (c"kovcheg".as_ptr(), options.as_ptr().cast());
         // SAFETY: all strings are NUL-terminated and live through the call.
-        let result = unsafe {
-            libc::mount(c"kovcheg".as_ptr(), at.as_ptr(), c"tmpfs".as_ptr(), flags, c"size=1m".as_ptr().cast())
-        };
+        let result = unsafe { libc::mount(source, at.as_ptr(), kind.as_ptr(), flags, data) };
         let error = std::io::Error::last_os_error();
-        assert_eq!(result, 0, "cannot mount a tmpfs of 1 MiB to fill it ({error}): this test needs root");
+        assert_eq!(result, 0, "cannot mount a {kind:?} ({error}): this test needs root");
         Self { at }
     }
 }
 
-impl Drop for SmallMount {
+impl Drop for Mount {
     fn drop(&mut self) {
         // SAFETY: the string is NUL-terminated and lives through the call.
         unsafe { libc::umount2(self.at.as_ptr(), libc::MNT_DETACH) };
@@ -100,7 +100,7 @@ fn disk_full_and_unmounted() {
     let drivers: [(&str, Open); 2] = [("plain", plain), ("io_uring", |path| uring(path, UringOptions::default()))];
     for (name, open) in drivers {
         let scratch = Scratch::new("full");
-        let mount = SmallMount::new(scratch.path());
+        let mount = Mount::new(scratch.path(), c"tmpfs", c"size=1m");
         let disk = open(scratch.path());
         full(&*disk);
         disk.probe().unwrap();
@@ -110,4 +110,25 @@ fn disk_full_and_unmounted() {
         disk.create("late").unwrap();
         assert!(!scratch.path().join("late").exists(), "{name}: wrote below the mount point");
     }
+}
+
+/// Goal: where O_DIRECT is refused (ramfs has none), the automatic choice falls back to plain threads, which work, and the
+/// explicit one fails.
+#[test]
+fn disk_without_direct_io_falls_back() {
+    let scratch = Scratch::new("fallback");
+    let _mount = Mount::new(scratch.path(), c"ramfs", c"");
+    let disk = open_disk(scratch.path(), DriverChoice::Auto).unwrap();
+    assert_eq!(disk.driver(), "plain");
+    assert!(disk.list("").unwrap().is_empty(), "the probe leaves nothing");
+    full_round(&*disk);
+    let refused = open_disk(scratch.path(), DriverChoice::Uring).map(|disk| disk.driver());
+    assert!(matches!(refused, Err(DiskError::Io { op: "create", .. })), "{refused:?}");
+}
+
+fn full_round(disk: &dyn Disk) {
+    let file = disk.create("round").unwrap();
+    file.write(0, Arc::new(AlignedBuf::from_bytes(b"there"))).wait(DEADLINE).unwrap();
+    file.sync().wait(DEADLINE).unwrap();
+    assert!(file.read(0, 4096).wait(DEADLINE).unwrap().starts_with(b"there"));
 }
