@@ -46,6 +46,9 @@ pub fn run(limits: &Limits) -> Result<(), Failure> {
     let folder = std::env::var_os("KOVCHEG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let scratch = Scratch(folder.join(format!("kovcheg-bench-{}", std::process::id())));
     fs::create_dir(&scratch.0)?;
+    for disk in &options(&scratch.0).disks {
+        fs::create_dir(&disk.path)?;
+    }
     let opened = Vault::open(&options(&scratch.0))?;
     let vault = opened.vault;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
