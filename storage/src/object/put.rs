@@ -7,7 +7,7 @@ use kovcheg_format::id::DomainId;
 use kovcheg_format::manifest::{Entry, Root};
 use kovcheg_format::record::bucket::ChunkProfile;
 
-use crate::chunk::chunker::Chunker;
+use crate::chunk::chunker::{Chunker, Scan};
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::object::manifest::ManifestBuilder;
@@ -18,6 +18,8 @@ use crate::object::types::BodyObserver;
 pub struct BodyWriter {
     sink: ChunkSink,
     chunker: Chunker,
+    /// How far the search for the end of the current chunk has come.
+    scan: Scan,
     manifest: ManifestBuilder,
     buffer: Vec<u8>,
     size: u64,
@@ -56,6 +58,7 @@ impl BodyWriter {
         Ok(Self {
             sink: ChunkSink::new(engine.clone(), cipher),
             chunker,
+            scan: Scan::default(),
             manifest: ManifestBuilder::default(),
             buffer: Vec::new(),
             size: 0,
@@ -79,7 +82,7 @@ impl BodyWriter {
     /// Takes the end of the body.
     pub fn end(mut self) -> StorageResult<WrittenBody> {
         self.cut_buffer(true)?;
-        let Self { mut sink, manifest, size, crc, observer, chunker: _, buffer: _ } = self;
+        let Self { mut sink, manifest, size, crc, observer, chunker: _, scan: _, buffer: _ } = self;
         let manifest = manifest.finish(&mut |node| sink.node(node))?;
         let domain = sink.domain();
         Ok(WrittenBody { filled: sink.finish()?, domain, manifest, size, crc, observer })
@@ -101,7 +104,7 @@ impl BodyWriter {
             if rest.is_empty() {
                 return Ok(used);
             }
-            let Some(len) = self.chunker.cut(rest, at_end) else { return Ok(used) };
+            let Some(len) = self.chunker.resume(&mut self.scan, rest, at_end) else { return Ok(used) };
             self.take_chunk(rest.get(..len).unwrap_or(rest))?;
             used += len;
         }

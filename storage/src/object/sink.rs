@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use kovcheg_format::Encode;
+use kovcheg_format::envelope::{HEADER_LEN, TAG_LEN};
 use kovcheg_format::id::{ChunkId, DomainId};
 use kovcheg_format::manifest::Node;
 use kovcheg_format::record::Record;
@@ -22,6 +23,9 @@ use crate::segment::store::PlacedStripe;
 const UNNAMED_STRIPES_MAX: usize = 64;
 /// Children of a node in one record.
 const EDGES_PER_RECORD: usize = 1024;
+
+/// Room beyond the payload of a full stripe for its directory, so that appending it moves nothing.
+const DIRECTORY_ROOM: usize = 16 << 10;
 
 /// Takes the chunks of one upload.
 pub struct ChunkSink {
@@ -125,22 +129,23 @@ impl ChunkSink {
                 CHUNK_FLAG_REPLACES
             }
         };
-        let sealed = self.cipher.seal(id, plain, &mut self.compressor)?;
         let full = self.engine.config.stripe_payload as usize;
-        if !self.payload.is_empty() && self.payload.len() + sealed.bytes.len() > full {
+        let most = HEADER_LEN + plain.len() + TAG_LEN;
+        if !self.payload.is_empty() && self.payload.len() + most > full {
             self.end_stripe()?;
         }
-        if self.payload.capacity() == 0 && self.payload.len() + sealed.bytes.len() > self.engine.config.inline_bytes {
-            self.payload.reserve(full);
+        if self.payload.capacity() == 0 && most > self.engine.config.inline_bytes {
+            self.payload.reserve(full + DIRECTORY_ROOM);
         }
+        let start = self.payload.len();
+        let plain_len = self.cipher.seal_into(id, plain, &mut self.compressor, &mut self.payload)?;
         self.places.push(ChunkPlace {
             id,
-            offset: u32::try_from(self.payload.len()).unwrap_or(u32::MAX),
-            sealed_len: u32::try_from(sealed.bytes.len()).unwrap_or(u32::MAX),
-            plain_len: sealed.plain_len,
+            offset: u32::try_from(start).unwrap_or(u32::MAX),
+            sealed_len: u32::try_from(self.payload.len() - start).unwrap_or(u32::MAX),
+            plain_len,
             flags,
         });
-        self.payload.extend_from_slice(&sealed.bytes);
         self.fresh.insert(id);
         Ok(true)
     }

@@ -8,6 +8,9 @@
     reason = "tests"
 )]
 
+mod crash;
+mod script;
+
 use std::sync::Arc;
 
 use kovcheg_format::id::UploadId;

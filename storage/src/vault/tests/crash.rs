@@ -1,0 +1,255 @@
+//! Goal: whatever moment the power goes, everything acknowledged is there, the step under way is there as a whole or not at
+//! all, and nothing else (W-1, W-2); no nonce is ever used for two ciphertexts (K-1). Method: one run of a script that writes
+//! every kind of record; the disks are frozen at every single sync, thawed with un-synced writes dropped and torn at random,
+//! opened with an empty index or one as old as its last flush, compared with the model, written to, opened and compared again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kovcheg_format::frame::Frame;
+use kovcheg_format::id::StripeHash;
+use kovcheg_format::record::Record;
+use kovcheg_format::record::upload::{PartPut, UploadCreated};
+use kovcheg_format::record::version::VersionPut;
+use kovcheg_format::shard::{ShardFront, StripeKind};
+use parking_lot::Mutex;
+
+use super::script::{Play, State, next, steps};
+use super::{bytes, fresh};
+use crate::engine::Engine;
+use crate::index::memory::MemoryIndex;
+use crate::index::{Column, rows};
+use crate::journal::recover::open_frame;
+use crate::journal::scan::Chain;
+use crate::object::bucket;
+use crate::testing::driver::{get, get_range, put};
+use crate::testing::sim_disk::{Frozen, SimPool};
+use crate::testing::world::World;
+
+/// Fewest syncs the script must make for the test to be worth its name.
+const SYNCS_MIN: usize = 500;
+
+struct Moment {
+    sync: u64,
+    frozen: Frozen,
+    index: MemoryIndex,
+    acknowledged: usize,
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("KOVCHEG_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_124);
+    eprintln!("KOVCHEG_SEED={seed}");
+    seed
+}
+
+/// Every nonce seen, with the hash of what it sealed.
+#[derive(Default)]
+struct Nonces {
+    seen: HashMap<[u8; 24], u64>,
+    shards: HashMap<(StripeHash, u64, u64), Vec<Option<Vec<u8>>>>,
+}
+
+impl Nonces {
+    /// Takes a write as the disk got it; once all data shards of a stripe were seen, looks into its payload.
+    fn write(&mut self, data: &[u8]) {
+        let Ok(front) = ShardFront::decode(data) else { return };
+        let head = front.header;
+        if head.index >= head.k {
+            return;
+        }
+        let start = head.data_offset();
+        let shards = self.shards.entry((head.hash, head.segment.0, head.offset)).or_default();
+        shards.resize(usize::from(head.k), None);
+        shards[usize::from(head.index)] = Some(data[start..start + head.shard_len as usize].to_vec());
+        if shards.iter().all(Option::is_some) {
+            let mut payload: Vec<u8> = shards.iter().flatten().flatten().copied().collect();
+            payload.truncate(usize::try_from(head.payload_len).unwrap());
+            self.shards.remove(&(head.hash, head.segment.0, head.offset));
+            if head.kind == StripeKind::Journal {
+                self.note(&payload[..24], &payload[24..head.inner_len as usize]);
+            }
+            let envelopes: Vec<usize> =
+                payload.windows(4).enumerate().filter(|(_, four)| *four == b"KVE1").map(|(at, _)| at).collect();
+            for at in envelopes {
+                if let (Some(nonce), Some(sealed)) = (payload.get(at + 20..at + 44), payload.get(at + 56..at + 88)) {
+                    self.note(nonce, sealed);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, nonce: &[u8], sealed: &[u8]) {
+        let hash = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, sealed);
+        let before = self.seen.insert(nonce.try_into().unwrap(), hash);
+        assert!(before.is_none_or(|before| before == hash), "nonce {nonce:?} seals two ciphertexts");
+    }
+}
+
+/// What clients see of a vault.
+fn observe(engine: &Arc<Engine>) -> State {
+    let mut state = State::new();
+    for bucket in bucket::all(engine.index.as_ref()).unwrap() {
+        state.insert(format!("{}/", bucket.name), Arc::default());
+    }
+    let mut keys = Vec::new();
+    rows::scan::<VersionPut>(engine.index.as_ref(), Column::Version, &[], None, &mut |_, version| {
+        keys.push(version.key);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    for key in keys {
+        let content = get(engine, "ledger", &key).unwrap_or_else(|error| panic!("{key}: {error}"));
+        state.insert(format!("ledger/{key}"), Arc::new(content));
+    }
+    observe_uploads(engine, &mut state);
+    state
+}
+
+fn observe_uploads(engine: &Arc<Engine>, state: &mut State) {
+    let mut uploads: Vec<UploadCreated> = Vec::new();
+    rows::scan(engine.index.as_ref(), Column::Upload, &[], None, &mut |_, upload| {
+        uploads.push(upload);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    for upload in uploads {
+        state.insert(format!("ledger?{}/0", upload.upload), Arc::default());
+        for number in 1..4 {
+            let key = kovcheg_format::key::part(upload.upload, number);
+            let Some(part) = rows::get::<PartPut>(engine.index.as_ref(), Column::Part, &key).unwrap() else { continue };
+            let content = get_range(engine, as_version(engine, &part), 0, part.size).unwrap();
+            state.insert(format!("ledger?{}/{number}", upload.upload), Arc::new(content));
+        }
+    }
+}
+
+/// A part as if it were an object, to read it.
+fn as_version(engine: &Engine, part: &PartPut) -> VersionPut {
+    let bucket = bucket::find(engine.index.as_ref(), "ledger").unwrap();
+    VersionPut {
+        bucket: bucket.bucket,
+        key: "part".into(),
+        version: kovcheg_format::id::VersionId::ZERO,
+        null_version: true,
+        kind: kovcheg_format::record::version::VersionKind::Object,
+        domain: bucket.domain,
+        size: part.size,
+        etag: part.etag.clone(),
+        created_at: 0,
+        headers: Vec::new(),
+        metadata: Vec::new(),
+        tags: Vec::new(),
+        checksums: Vec::new(),
+        parts: Vec::new(),
+        manifest: part.manifest.clone(),
+        crc: part.crc,
+        facts: kovcheg_format::record::version::VersionFacts::free(0),
+        by: crate::testing::driver::origin(),
+    }
+}
+
+fn told(state: &State) -> Vec<String> {
+    state.iter().map(|(name, content)| format!("{name}={}", content.len())).collect()
+}
+
+/// The states after 0, 1, 2 … acknowledged steps; the first two are before and after the first start.
+fn states(script: &[super::script::Step]) -> Vec<State> {
+    let mut states = vec![State::new(), State::new()];
+    for step in script {
+        let after = next(&states[states.len() - 1], step);
+        states.push(after);
+    }
+    states
+}
+
+fn check(world: &World, moment: &Moment, states: &[State], seed: u64, nonces: &Arc<Mutex<Nonces>>) {
+    let pool = moment.frozen.thaw(seed ^ moment.sync);
+    hook(&pool, nonces);
+    let index = if moment.sync % 2 == 0 { fresh() } else { Arc::new(moment.index.crash()) };
+    let (before, after) = (&states[moment.acknowledged], states.get(moment.acknowledged + 1));
+    let place = format!("sync {}, step {}, KOVCHEG_SEED={seed}", moment.sync, moment.acknowledged);
+    let opened = world.open(pool.disks(), index.clone()).unwrap_or_else(|error| panic!("{place}: {error}"));
+    let found = observe(opened.vault.engine());
+    assert!(
+        found == *before || Some(&found) == after,
+        "{place}:\nfound  {:?}\nbefore {:?}\nafter  {:?}",
+        told(&found),
+        told(before),
+        after.map(told)
+    );
+    if !found.contains_key("ledger/") {
+        return;
+    }
+    put(opened.vault.engine(), "ledger", "after-the-cut", &bytes(moment.sync, 50_000)).unwrap();
+    drop(opened);
+    let opened = world.open(pool.disks(), fresh()).unwrap_or_else(|error| panic!("{place}, again: {error}"));
+    let mut expected = found;
+    expected.insert("ledger/after-the-cut".into(), Arc::new(bytes(moment.sync, 50_000)));
+    assert!(observe(opened.vault.engine()) == expected, "{place}: differs after a write and another start");
+}
+
+fn hook(pool: &SimPool, nonces: &Arc<Mutex<Nonces>>) {
+    let nonces = nonces.clone();
+    pool.on_write(Box::new(move |_, _, _, data| nonces.lock().write(data)));
+}
+
+/// Every kind of record in the journal of a pool.
+fn kinds(engine: &Engine) -> BTreeSet<&'static str> {
+    let mut chain = Chain::find(engine.reader.mender().clone()).unwrap();
+    let mut kinds = BTreeSet::new();
+    while let Some(found) = chain.advance().unwrap() {
+        let Frame { records } = open_frame(&engine.metadata, &found).unwrap();
+        for record in &records {
+            if let Record::SegmentOpened(opened) = record {
+                chain.learn(opened);
+            }
+            let name = Record::TAGS.iter().find(|(tag, _)| *tag == record.tag()).unwrap().1;
+            kinds.insert(name);
+        }
+    }
+    kinds
+}
+
+#[test]
+fn every_sync_is_a_crash_point() {
+    let seed = seed();
+    let script = steps(seed);
+    let states = states(&script);
+    let (pool, acknowledged) = (SimPool::new(seed, 6), Arc::new(AtomicUsize::new(0)));
+    let (moments, nonces) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Nonces::default())));
+    hook(&pool, &nonces);
+    let index_now: Arc<Mutex<Option<Arc<MemoryIndex>>>> = Arc::default();
+    let (kept, count, index) = (moments.clone(), acknowledged.clone(), index_now.clone());
+    pool.on_sync(Box::new(move |sync, frozen| {
+        let index = index.lock().as_ref().map_or_else(MemoryIndex::new, |index| index.crash());
+        kept.lock().push(Moment { sync, frozen, index, acknowledged: count.load(Ordering::SeqCst) });
+    }));
+    let mut play = Play::start(World::new("every-sync"), pool.clone(), acknowledged);
+    *index_now.lock() = Some(play.index().clone());
+    for step in &script {
+        play.act(step);
+    }
+    let opened = World::open(&play.world, pool.freeze().thaw(1).disks(), fresh()).unwrap();
+    let kinds = kinds(opened.vault.engine());
+    let missing: Vec<_> = Record::TAGS.iter().map(|(_, name)| *name).filter(|name| !kinds.contains(name)).collect();
+    // No checkpoint is written yet, and the state of a disk is told by the members of each life.
+    assert_eq!(missing, ["DiskStateChanged", "CheckpointTaken"], "records that the script does not write");
+    let moments = std::mem::take(&mut *moments.lock());
+    assert!(moments.len() >= SYNCS_MIN, "only {} syncs", moments.len());
+    let at = AtomicUsize::new(0);
+    let stride = std::env::var("KOVCHEG_CRASH_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(moment) = moments.get(at.fetch_add(stride, Ordering::Relaxed)) {
+                    check(&play.world, moment, &states, seed, &nonces);
+                }
+            });
+        }
+    });
+    let seen = nonces.lock().seen.len();
+    assert!(seen > moments.len(), "only {seen} nonces were looked at");
+    eprintln!("{} syncs, {} steps, {seen} nonces", moments.len(), script.len());
+}

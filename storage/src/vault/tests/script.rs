@@ -1,0 +1,186 @@
+//! A script that makes a vault write every kind of record, and the model that says what must be there after each step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kovcheg_format::id::UploadId;
+
+use super::bytes;
+use crate::index::memory::MemoryIndex;
+use crate::object::types::UploadRef;
+use crate::testing::driver::{
+    abort, complete, create_bucket, create_upload, delete, delete_bucket, origin, put, put_part,
+};
+use crate::testing::faults::{Effect, OpKind, Rng, Rule};
+use crate::testing::sim_disk::SimPool;
+use crate::testing::world::World;
+use crate::vault::Vault;
+
+/// Everything clients can see: buckets (`b/`), objects (`b/key`), parts of open uploads (`b?upload/number`).
+pub type State = BTreeMap<String, Arc<Vec<u8>>>;
+
+/// One act.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Makes a bucket.
+    Bucket(&'static str),
+    /// Removes an empty bucket.
+    DropBucket(&'static str),
+    /// Puts an object: key, seed of its content, bytes.
+    Put(String, u64, usize),
+    /// Removes an object.
+    Delete(String),
+    /// Opens upload `n`.
+    Upload(u8),
+    /// Puts a part.
+    Part(u8, u16, u64, usize),
+    /// Completes upload `n` from all its parts.
+    Complete(u8),
+    /// Aborts upload `n`.
+    Abort(u8),
+    /// Sets the root credential.
+    Root(String),
+    /// Notes a refusal; it is written at the next close.
+    Denial,
+    /// Shows the recovery kit.
+    Kit,
+    /// Closes and opens, without these disks.
+    Reopen(Vec<usize>),
+    /// The first write of an object to this disk fails, which fences it.
+    Fault(usize),
+}
+
+/// The steps: at least one record of every kind the engine writes, several lives, disks that go, return and fail.
+#[must_use]
+pub fn steps(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed);
+    let mut steps = vec![Step::Root("first".into()), Step::Bucket("ledger"), Step::Bucket("brief"), Step::Kit];
+    let sizes = [0, 10, 3000, 20_000, 150_000, 400_000];
+    for round in 0..6_u64 {
+        for n in 0..4 {
+            let size = sizes[usize::try_from(rng.below(6)).unwrap()];
+            // Few seeds, so that whole objects repeat; few keys, so that they are overwritten.
+            steps.push(Step::Put(format!("key-{}", rng.below(6)), 1 + rng.below(8), size));
+            if n == 2 {
+                steps.push(Step::Delete(format!("key-{}", rng.below(6))));
+            }
+        }
+        let upload = u8::try_from(round).unwrap();
+        steps.push(Step::Upload(upload));
+        // Every part but the last needs 5 MiB: once is enough.
+        if round == 0 {
+            steps.push(Step::Part(upload, 1, 90, 5 << 20));
+        }
+        steps.push(Step::Part(upload, 2, 95, 30_000));
+        steps.push(Step::Denial);
+        match round {
+            0 => steps.extend([Step::Complete(0), Step::DropBucket("brief"), Step::Reopen(vec![])]),
+            1 => steps.extend([Step::Abort(1), Step::Reopen(vec![5])]),
+            2 => steps.extend([Step::Complete(2), Step::Reopen(vec![]), Step::Fault(1)]),
+            3 => steps.extend([Step::Part(3, 2, 96, 40_000), Step::Reopen(vec![0, 2])]),
+            4 => steps.extend([Step::Root("second".into()), Step::Reopen(vec![]), Step::Fault(4)]),
+            _ => steps.push(Step::Complete(5)),
+        }
+    }
+    steps
+}
+
+fn upload_ref(n: u8) -> UploadRef {
+    UploadRef { bucket: "ledger".into(), key: format!("upload-{n}"), upload: UploadId([n + 1; 16]) }
+}
+
+/// The state after a step.
+#[must_use]
+pub fn next(state: &State, step: &Step) -> State {
+    let mut state = state.clone();
+    let part = |n: u8, number: u16| format!("ledger?{}/{number}", UploadId([n + 1; 16]));
+    match step {
+        Step::Bucket(name) => drop(state.insert(format!("{name}/"), Arc::default())),
+        Step::DropBucket(name) => drop(state.remove(&format!("{name}/"))),
+        Step::Put(key, seed, len) => drop(state.insert(format!("ledger/{key}"), Arc::new(bytes(*seed, *len)))),
+        Step::Delete(key) => drop(state.remove(&format!("ledger/{key}"))),
+        Step::Upload(n) => drop(state.insert(part(*n, 0), Arc::default())),
+        Step::Part(n, number, seed, len) => drop(state.insert(part(*n, *number), Arc::new(bytes(*seed, *len)))),
+        Step::Complete(n) => {
+            let parts = (1..3).filter_map(|number| state.get(&part(*n, number)));
+            let whole = parts.flat_map(|part| part.iter().copied()).collect();
+            (0..3).for_each(|number| drop(state.remove(&part(*n, number))));
+            state.insert(format!("ledger/upload-{n}"), Arc::new(whole));
+        }
+        Step::Abort(n) => (0..3).for_each(|number| drop(state.remove(&part(*n, number)))),
+        // The write that meets the fault.
+        Step::Fault(_) => drop(state.insert("ledger/key-0".into(), Arc::new(bytes(77, 60_000)))),
+        Step::Root(_) | Step::Denial | Step::Kit | Step::Reopen(_) => {}
+    }
+    state
+}
+
+/// A vault in the middle of the script.
+pub struct Play {
+    /// The world.
+    pub world: World,
+    /// The disks.
+    pub pool: SimPool,
+    /// Steps acknowledged so far; the first start counts as one.
+    pub acknowledged: Arc<AtomicUsize>,
+    vault: Option<Vault>,
+    index: Arc<MemoryIndex>,
+    code: String,
+}
+
+impl Play {
+    /// Makes the vault: the first step of all.
+    pub fn start(world: World, pool: SimPool, acknowledged: Arc<AtomicUsize>) -> Self {
+        let index = Arc::new(MemoryIndex::new());
+        let opened = world.open(pool.disks(), index.clone()).unwrap();
+        acknowledged.store(1, Ordering::SeqCst);
+        let code = opened.first_start.unwrap().recovery_code.to_string();
+        Self { world, pool, acknowledged, vault: Some(opened.vault), index, code }
+    }
+
+    /// Does a step, which must succeed.
+    pub fn act(&mut self, step: &Step) {
+        self.pool.clear_rules();
+        let vault = self.vault.take().unwrap();
+        let engine = vault.engine();
+        match step {
+            Step::Bucket(name) => drop(create_bucket(engine, name).unwrap()),
+            Step::DropBucket(name) => delete_bucket(engine, name).unwrap(),
+            Step::Put(key, seed, len) => drop(put(engine, "ledger", key, &bytes(*seed, *len)).unwrap()),
+            Step::Delete(key) => drop(delete(engine, "ledger", key).unwrap()),
+            Step::Upload(n) => drop(create_upload(engine, &upload_ref(*n)).unwrap()),
+            Step::Part(n, number, seed, len) => {
+                let etag = number.to_string();
+                put_part(engine, &upload_ref(*n), *number, &etag, &bytes(*seed, *len)).unwrap();
+            }
+            Step::Complete(n) => drop({
+                let parts: &[(u16, &str)] = if *n == 0 { &[(1, "1"), (2, "2")] } else { &[(2, "2")] };
+                complete(engine, &upload_ref(*n), parts).unwrap()
+            }),
+            Step::Abort(n) => abort(engine, &upload_ref(*n)).unwrap(),
+            Step::Root(key) => drop(vault.set_root_credential(key, "secret").unwrap()),
+            Step::Denial => engine.denials.note(origin(), "ledger", "key", "a test"),
+            Step::Kit => vault.confirm_recovery_kit(&self.code).unwrap(),
+            Step::Fault(disk) => {
+                self.pool.add_rule(Rule::new(OpKind::Write, 1, Effect::Eio).on_disk(*disk));
+                put(engine, "ledger", "key-0", &bytes(77, 60_000)).unwrap();
+            }
+            Step::Reopen(without) => {
+                vault.close().unwrap();
+                let disks = (0..6).filter(|disk| !without.contains(disk)).map(|disk| self.pool.disk(disk)).collect();
+                self.vault = Some(self.world.open(disks, self.index.clone()).unwrap().vault);
+                self.acknowledged.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+        }
+        self.vault = Some(vault);
+        self.acknowledged.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The index, to be crashed with the disks.
+    #[must_use]
+    pub fn index(&self) -> &Arc<MemoryIndex> {
+        &self.index
+    }
+}
