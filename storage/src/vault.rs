@@ -61,7 +61,7 @@ pub struct OpenOptions {
     pub m: u8,
     /// Whether a new vault may be made when all disks are empty.
     pub create: bool,
-    /// Open for reading only; nothing is written to any disk.
+    /// Take no writes from clients and begin no new life; lost shards are still put back where the pool may be written.
     pub read_only: bool,
     /// Open for writing with fewer disks than R15 asks for.
     pub force_missing: bool,

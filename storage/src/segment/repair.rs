@@ -34,6 +34,8 @@ pub struct Mender {
     pub disks: Arc<DiskSet>,
     /// Handles.
     pub files: Arc<ShardFiles>,
+    /// Whether lost shards may be put back: not on a pool with too few disks to be written (R15).
+    pub may_repair: bool,
 }
 
 struct Candidate {
@@ -103,8 +105,8 @@ impl Mender {
 
     /// Puts lost shards back on disks that take repairs; durable on return. Answers how many shards still lack.
     pub fn write_back(&self, opened: &SegmentOpened, stripe: &LoadedStripe) -> StorageResult<usize> {
-        if stripe.lost.is_empty() {
-            return Ok(0);
+        if stripe.lost.is_empty() || !self.may_repair {
+            return Ok(stripe.lost.len());
         }
         let header = &stripe.header;
         let head = StripeHead {

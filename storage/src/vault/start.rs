@@ -213,7 +213,8 @@ pub fn start(mut parts: Parts) -> StorageResult<Started> {
     };
     let newest = &base.found.newest;
     let set = DiskSet::new(newest.pool, newest.k, newest.m, parts.config.io_deadline, slots(&base.found, &seen));
-    let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()) });
+    let may_repair = write_refusal(&base.found, parts.force_missing).is_none();
+    let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()), may_repair });
     let metadata = Arc::new(base.keyring.metadata());
     let recovered = replay(&mender, parts.index.as_ref(), &metadata, base.read_only.is_none())?;
     if base.read_only.is_none() {
@@ -367,7 +368,7 @@ pub fn rebuild(mut parts: Parts, progress: &mut dyn FnMut(u64)) -> StorageResult
     let base = base(&mut parts)?;
     let newest = &base.found.newest;
     let set = DiskSet::new(newest.pool, newest.k, newest.m, parts.config.io_deadline, slots(&base.found, &[]));
-    let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()) });
+    let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()), may_repair: false });
     let cipher = base.keyring.metadata();
     let mut chain = Chain::find(mender.clone())?;
     let replay = Replay { mender: &mender, index: parts.index.as_ref(), cipher: &cipher, may_write: false };
