@@ -44,11 +44,14 @@ fn seed() -> u64 {
     seed
 }
 
+/// Data shards of a stripe as far as they were seen.
+type Shards = Vec<Option<Vec<u8>>>;
+
 /// Every nonce seen, with the hash of what it sealed.
 #[derive(Default)]
 struct Nonces {
     seen: HashMap<[u8; 24], u64>,
-    shards: HashMap<(StripeHash, u64, u64), Vec<Option<Vec<u8>>>>,
+    shards: HashMap<(StripeHash, u64, u64), Shards>,
 }
 
 impl Nonces {
@@ -167,7 +170,7 @@ fn states(script: &[super::script::Step]) -> Vec<State> {
 fn check(world: &World, moment: &Moment, states: &[State], seed: u64, nonces: &Arc<Mutex<Nonces>>) {
     let pool = moment.frozen.thaw(seed ^ moment.sync);
     hook(&pool, nonces);
-    let index = if moment.sync % 2 == 0 { fresh() } else { Arc::new(moment.index.crash()) };
+    let index = if moment.sync.is_multiple_of(2) { fresh() } else { Arc::new(moment.index.crash()) };
     let (before, after) = (&states[moment.acknowledged], states.get(moment.acknowledged + 1));
     let place = format!("sync {}, step {}, KOVCHEG_SEED={seed}", moment.sync, moment.acknowledged);
     let opened = world.open(pool.disks(), index.clone()).unwrap_or_else(|error| panic!("{place}: {error}"));
