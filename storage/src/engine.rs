@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kovcheg_format::Decode;
 use kovcheg_format::id::{ChunkId, DomainId};
 use kovcheg_format::manifest::Node;
-use kovcheg_format::record::segment::ChunkRow;
+use kovcheg_format::record::segment::{ChunkRow, SegmentClosed};
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::pipeline::{ContentKind, DomainCipher, Verified};
@@ -16,6 +16,7 @@ use crate::dedup::lookup::ChunkLookup;
 use crate::disk::set::DiskSet;
 use crate::error::{StorageError, StorageResult};
 use crate::index::Index;
+use crate::journal::checkpoint::CheckpointWriter;
 use crate::journal::sequencer::{Commit, Sequencer};
 use crate::keys::keyring::MetadataCipher;
 use crate::segment::reader::{SegmentReader, StripeRange};
@@ -91,6 +92,23 @@ impl Engine {
         });
         self.submit(commit);
         outcome.recv().unwrap_or_else(|_| Err(StorageError::Stopping("the sequencer ended".into()))).map(|_| ())
+    }
+
+    /// Writes a checkpoint of the index and names it in the journal; durable on return (R7). Answers whether there was
+    /// anything to write.
+    pub fn checkpoint(&self) -> StorageResult<bool> {
+        let writer = CheckpointWriter {
+            reader: &self.reader,
+            ids: self.store.ids(),
+            cipher: &self.metadata,
+            clock: self.clock.as_ref(),
+        };
+        let Some(written) = writer.write(self.index.snapshot().as_ref())? else { return Ok(false) };
+        let closed = SegmentClosed { segment: written.opened.segment, len: written.len };
+        self.commit(Commit::of(Box::new(move |_| {
+            Ok(vec![written.opened.into(), closed.into(), written.taken.into()])
+        })))?;
+        Ok(true)
     }
 
     /// The cipher of a domain.

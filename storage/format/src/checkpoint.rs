@@ -1,4 +1,4 @@
-//! Page of a checkpoint: rows of the index, as they stand in the plaintext of one envelope of a checkpoint stripe.
+//! Page of a checkpoint: rows of the index, as they stand sealed in one checkpoint stripe.
 //!
 //! Rows ascend by column, then by key, within a page and from page to page, so that two checkpoints of the same index
 //! have the same pages and a reader sees a lost one.
@@ -23,7 +23,7 @@ pub struct Row {
     pub value: Blob,
 }
 
-/// Rows of one envelope.
+/// Rows of one stripe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckpointPage {
     /// Ascending by column and key, each once.

@@ -1,9 +1,11 @@
 //! The journal: the one totally ordered, hash-chained sequence of stripes that is the truth of a vault (R1, W-2).
 //!
 //! [`writer`] appends one stripe and makes it durable; [`sequencer`] decides what goes into it and in which order;
-//! [`apply`] turns records into rows of the index; [`scan`] reads the chain back; [`recover`] decides the tail at start.
+//! [`apply`] turns records into rows of the index; [`scan`] reads the chain back; [`recover`] decides the tail at start;
+//! [`checkpoint`] keeps an image of the index beside the journal.
 
 pub mod apply;
+pub mod checkpoint;
 pub mod recover;
 pub mod scan;
 pub mod sequencer;

@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use crate::error::{StorageError, StorageResult};
 use crate::index::rows::{self, META_APPLIED};
 use crate::index::{Column, Index, IndexError, IndexRead};
-use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe};
+use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe, read_applied};
+use crate::journal::checkpoint;
 use crate::journal::scan::{Chain, ChainStripe};
 use crate::keys::keyring::MetadataCipher;
 use crate::segment::repair::Mender;
@@ -67,9 +68,14 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
         Err(IndexError::Row { .. }) => None,
         Err(other) => return Err(other.into()),
     };
-    let Some(applied) = applied else {
-        replay.index.wipe()?;
-        return Ok(false);
+    let applied = match applied {
+        Some(applied) => applied,
+        None => {
+            replay.index.wipe()?;
+            checkpoint::load(replay.mender, replay.cipher, replay.index)?;
+            let Some(applied) = read_applied(replay.index)? else { return Ok(false) };
+            applied
+        }
     };
     match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
         Ok(true) => return Ok(false),

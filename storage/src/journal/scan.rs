@@ -47,8 +47,8 @@ impl Chain {
         }
         let mut files = BTreeMap::new();
         for segment in names {
-            if let Some(file) = identify(&mender, segment) {
-                files.insert(segment, file);
+            if let Some((opened, first)) = identify(&mender, segment, StripeKind::Journal) {
+                files.insert(segment, JournalFile { opened, first });
             }
         }
         Ok(Self { mender, files, at: None, last: (Lsn(0), StripeHash::ZERO), bytes_read: 0 })
@@ -195,16 +195,16 @@ impl Chain {
     }
 }
 
-/// Puts together the shape of a journal file from the first headers on the disks that have it.
-fn identify(mender: &Mender, segment: SegmentId) -> Option<JournalFile> {
+/// Puts together the shape of a journal file or checkpoint from the first headers on the disks that have it.
+pub(super) fn identify(mender: &Mender, segment: SegmentId, kind: StripeKind) -> Option<(SegmentOpened, ShardHeader)> {
     let block = usize::try_from(BLOCK_LEN).unwrap_or(4096);
     let mut found: Vec<(DiskId, ShardHeader)> = Vec::new();
     for slot in mender.disks.slots() {
-        let Ok(file) = mender.files.get(slot, StripeKind::Journal, segment) else { continue };
+        let Ok(file) = mender.files.get(slot, kind, segment) else { continue };
         let Ok(bytes) = file.read(0, block).wait(mender.disks.deadline) else { continue };
         let Ok(front) = ShardFront::decode(&bytes) else { continue };
         let head = front.header;
-        if head.pool == mender.disks.pool && head.segment == segment && head.kind == StripeKind::Journal {
+        if head.pool == mender.disks.pool && head.segment == segment && head.kind == kind {
             found.push((slot.id, head));
         }
     }
@@ -220,15 +220,7 @@ fn identify(mender: &Mender, segment: SegmentId) -> Option<JournalFile> {
             *place = *disk;
         }
     }
-    let opened = SegmentOpened {
-        segment,
-        kind: StripeKind::Journal,
-        k: first.k,
-        m: first.m,
-        codec: CODEC_RS_GF8,
-        disks,
-        tier: 0,
-        jurisdiction: 0,
-    };
-    Some(JournalFile { opened, first })
+    let opened =
+        SegmentOpened { segment, kind, k: first.k, m: first.m, codec: CODEC_RS_GF8, disks, tier: 0, jurisdiction: 0 };
+    Some((opened, first))
 }

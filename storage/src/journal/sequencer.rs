@@ -102,6 +102,8 @@ pub struct JournalState {
     pub lsn: AtomicU64,
     /// Journal stripes written in this life.
     pub commits: AtomicU64,
+    /// Bytes that journal stripes of this life take on each disk.
+    pub bytes: AtomicU64,
     /// Commits they carried.
     pub committed: AtomicU64,
     stopped: RwLock<Option<StorageError>>,
@@ -327,6 +329,7 @@ impl Worker {
         self.state.lsn.store(written.place.lsn.0, Ordering::Release);
         self.state.commits.fetch_add(1, Ordering::Relaxed);
         self.state.committed.fetch_add(accepted.answers.len() as u64, Ordering::Relaxed);
+        self.state.bytes.fetch_add(written.disk_len, Ordering::Relaxed);
         self.unflushed += written.disk_len;
         if self.unflushed >= self.flush_every && self.flush_index.try_send(()).is_ok() {
             self.unflushed = 0;

@@ -135,6 +135,12 @@ impl SegmentStore {
         &self.disks
     }
 
+    /// Names for new segments of this life.
+    #[must_use]
+    pub fn ids(&self) -> &SegmentIds {
+        &self.ids
+    }
+
     /// Records about segments that must stand in the journal before any record that names their stripes.
     #[must_use]
     pub fn take_news(&self) -> Vec<Record> {

@@ -1,6 +1,8 @@
-//! One quiet thread: writes waiting audit records of refusals, and looks whether every disk is still where it was.
+//! One quiet thread: writes waiting audit records of refusals, looks whether every disk is still where it was, and takes a
+//! checkpoint when the journal has grown enough.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::error::StorageResult;
 use crate::journal::sequencer::Commit;
 use crate::vault::operator;
 
+/// Least journal between two checkpoints, bytes on each disk: less is replayed in about a second.
+const CHECKPOINT_BYTES_MIN: u64 = 64 << 20;
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
 
@@ -25,9 +29,11 @@ impl Housekeeper {
     pub fn start(engine: Arc<Engine>) -> StorageResult<Self> {
         let (stop, stopped) = bounded(1);
         let run = move || {
+            let mut checkpointed = 0;
             while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
                 probe_disks(&engine);
                 write_denials(&engine);
+                checkpoint(&engine, &mut checkpointed);
             }
         };
         let thread = std::thread::Builder::new().name("housekeeper".to_owned()).spawn(run);
@@ -51,6 +57,20 @@ fn probe_disks(engine: &Engine) {
         if let Some(Err(error)) = slot.writable().map(|disk| disk.probe()) {
             slot.fence(&format!("it is not where it was: {error}"));
         }
+    }
+}
+
+/// Takes a checkpoint when the journal since the last one outgrows half the size of the index (R7).
+fn checkpoint(engine: &Engine, checkpointed: &mut u64) {
+    let Some(sequencer) = engine.sequencer.as_ref().filter(|_| engine.refusal().is_none()) else { return };
+    let bytes = sequencer.state().bytes.load(Ordering::Relaxed);
+    let threshold = CHECKPOINT_BYTES_MIN.max(engine.index.size_bytes() / 2);
+    if bytes.saturating_sub(*checkpointed) < threshold {
+        return;
+    }
+    *checkpointed = bytes;
+    if let Err(error) = engine.checkpoint() {
+        tracing::warn!(%error, "no checkpoint was taken; a rebuild of the index would read more of the journal");
     }
 }
 

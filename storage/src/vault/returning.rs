@@ -84,10 +84,10 @@ pub fn restore_segment(mender: &Mender, index: &dyn IndexRead, row: &SegmentRow)
     Ok(lacking)
 }
 
-/// Offsets and disk lengths of the stripes of a segment: by the index for data, by walking the file for the journal.
+/// Offsets and disk lengths of the stripes of a segment: by the index for data, by walking the file for journal and checkpoints.
 pub fn stripes_of(mender: &Mender, index: &dyn IndexRead, row: &SegmentRow) -> StorageResult<Vec<(u64, u64)>> {
-    if row.opened.kind == StripeKind::Journal {
-        return Ok(walk_journal(mender, row));
+    if row.opened.kind != StripeKind::Data {
+        return Ok(walk_file(mender, row));
     }
     let prefix = key::segment(row.opened.segment);
     let mut found = Vec::new();
@@ -105,7 +105,7 @@ pub fn stripes_of(mender: &Mender, index: &dyn IndexRead, row: &SegmentRow) -> S
     Ok(found)
 }
 
-fn walk_journal(mender: &Mender, row: &SegmentRow) -> Vec<(u64, u64)> {
+fn walk_file(mender: &Mender, row: &SegmentRow) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < row.len {

@@ -199,3 +199,32 @@ fn multipart_composes_and_ranges_are_exact() {
         assert!(found == all[start as usize..end as usize], "{start}..{end}");
     }
 }
+
+#[test]
+fn a_checkpoint_gives_the_same_index_and_a_spoilt_one_is_not_believed() {
+    let (world, pool) = (World::new("checkpoint"), SimPool::new(8, 6));
+    let opened = world.open(pool.disks(), fresh()).unwrap();
+    let mut stored = fill(&opened.vault, 1);
+    assert!(opened.vault.engine().checkpoint().unwrap());
+    stored.0.extend(fill(&opened.vault, 2).0);
+    let digest = crate::index::rows::digest(opened.vault.engine().index.as_ref()).unwrap();
+    drop(opened);
+    for spoilt in 0..6 {
+        let pool = pool.freeze().thaw(9);
+        for disk in 0..spoilt {
+            for (file, content) in pool.files(disk).into_iter().filter(|(file, _)| file.starts_with("checkpoints/")) {
+                pool.rot(disk, &file, 0, content.len() as u64);
+            }
+        }
+        let index = fresh();
+        let opened = world.open_with(pool.disks(), index.clone(), true).unwrap();
+        let engine = opened.vault.engine();
+        let filled =
+            crate::journal::checkpoint::load(engine.reader.mender(), &engine.metadata, fresh().as_ref()).unwrap();
+        assert_eq!(filled, spoilt <= 2, "{spoilt} disks with a spoilt checkpoint");
+        let found = crate::index::rows::digest(index.as_ref()).unwrap();
+        assert_eq!(found.to_bytes(), digest.to_bytes(), "{spoilt} disks with a spoilt checkpoint");
+        assert_eq!(crate::index::digest::digest_of(index.as_ref()).unwrap().to_bytes(), digest.to_bytes());
+        check(&opened.vault, &stored);
+    }
+}

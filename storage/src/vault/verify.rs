@@ -129,7 +129,7 @@ fn check_stripes(
                     report.lacking_shards += lacking as u64;
                     report.stripes += 1;
                 }
-                Ok(None) if row.opened.kind == StripeKind::Journal => {}
+                Ok(None) if row.opened.kind != StripeKind::Data => {}
                 Ok(None) => report.damaged_stripes.push(format!("{}:{offset}", row.opened.segment.file_name())),
                 Err(error @ StorageError::Damaged { .. }) => report.damaged_stripes.push(error.to_string()),
                 Err(other) => return Err(other),

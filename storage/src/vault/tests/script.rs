@@ -45,6 +45,8 @@ pub enum Step {
     Denial,
     /// Shows the recovery kit.
     Kit,
+    /// Takes a checkpoint.
+    Checkpoint,
     /// Closes and opens, without these disks.
     Reopen(Vec<usize>),
     /// The first write of an object to this disk fails, which fences it.
@@ -73,7 +75,7 @@ pub fn steps(seed: u64) -> Vec<Step> {
             steps.push(Step::Part(upload, 1, 90, 5 << 20));
         }
         steps.push(Step::Part(upload, 2, 95, 30_000));
-        steps.push(Step::Denial);
+        steps.extend([Step::Denial, Step::Checkpoint]);
         match round {
             0 => steps.extend([Step::Complete(0), Step::DropBucket("brief"), Step::Reopen(vec![])]),
             1 => steps.extend([Step::Abort(1), Step::Reopen(vec![5])]),
@@ -111,7 +113,7 @@ pub fn next(state: &State, step: &Step) -> State {
         Step::Abort(n) => (0..3).for_each(|number| drop(state.remove(&part(*n, number)))),
         // The write that meets the fault.
         Step::Fault(_) => drop(state.insert("ledger/key-0".into(), Arc::new(bytes(77, 60_000)))),
-        Step::Root(_) | Step::Denial | Step::Kit | Step::Reopen(_) => {}
+        Step::Root(_) | Step::Denial | Step::Kit | Step::Checkpoint | Step::Reopen(_) => {}
     }
     state
 }
@@ -161,6 +163,7 @@ impl Play {
             Step::Abort(n) => abort(engine, &upload_ref(*n)).unwrap(),
             Step::Root(key) => drop(vault.set_root_credential(key, "secret").unwrap()),
             Step::Denial => engine.denials.note(origin(), "ledger", "key", "a test"),
+            Step::Checkpoint => assert!(engine.checkpoint().unwrap()),
             Step::Kit => vault.confirm_recovery_kit(&self.code).unwrap(),
             Step::Fault(disk) => {
                 self.pool.add_rule(Rule::new(OpKind::Write, 1, Effect::Eio).on_disk(*disk));
