@@ -17,7 +17,7 @@ use crate::object::version::{Content, propose_put};
 use crate::workers::pool::failed_job;
 
 /// Bytes gathered before a worker is asked: a hop costs microseconds, this many bytes cost a hundred of them.
-const GATHER_BYTES: usize = 256 << 10;
+const GATHER_BYTES: usize = 512 << 10;
 
 /// What a body will become.
 #[derive(Debug, Clone)]
@@ -79,9 +79,7 @@ impl PutStream {
         let gathered = std::mem::take(&mut self.gathered);
         let job = move || {
             let mut writer = writer;
-            for bytes in gathered {
-                writer.write(&bytes)?;
-            }
+            writer.write_all(&gathered)?;
             writer.end()
         };
         let body = self.handle.shared.pool.run(job).await??;
@@ -102,7 +100,7 @@ impl PutStream {
         self.gathered_bytes = 0;
         let job = move || {
             let mut writer = writer;
-            let outcome = gathered.iter().try_for_each(|bytes| writer.write(bytes));
+            let outcome = writer.write_all(&gathered);
             (writer, outcome)
         };
         self.running = Some(self.handle.shared.pool.begin(job).await?);

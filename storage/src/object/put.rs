@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kovcheg_format::checksum::{crc64, crc64_combine};
 use kovcheg_format::id::DomainId;
 use kovcheg_format::manifest::{Entry, Root};
@@ -76,6 +77,17 @@ impl BodyWriter {
             return Ok(());
         }
         self.buffer.extend_from_slice(bytes);
+        self.cut_buffer(false)
+    }
+
+    /// Takes the next bytes of the body, in pieces: all are laid behind each other before any is cut, so that what is left over
+    /// moves once, not once a piece.
+    pub fn write_all(&mut self, pieces: &[Bytes]) -> StorageResult<()> {
+        self.buffer.reserve(pieces.iter().map(Bytes::len).sum());
+        for piece in pieces {
+            self.observer.update(piece);
+            self.buffer.extend_from_slice(piece);
+        }
         self.cut_buffer(false)
     }
 

@@ -73,10 +73,15 @@ pub fn build(head: &StripeHead, place: &StripePosition, payload: &[u8]) -> Stora
     let start = kovcheg_format::shard::data_offset(shard_len);
     let len = shard_len as usize;
     let width = usize::from(place.k) + usize::from(place.m);
-    let mut buffers: Vec<AlignedBuf> = (0..width).map(|_| AlignedBuf::zeroed(total)).collect();
-    for (buffer, piece) in buffers.iter_mut().zip(payload.chunks(len)) {
-        if let Some(to) = buffer.get_mut(start..start + piece.len()) {
-            to.copy_from_slice(piece);
+    // Every byte is written below: data here, parity by the code, the rest around them by `seal_into`.
+    let mut buffers: Vec<AlignedBuf> = (0..width).map(|_| AlignedBuf::recycled(total)).collect();
+    let pieces = payload.chunks(len).chain(std::iter::repeat(&[][..]));
+    for (buffer, piece) in buffers.iter_mut().take(usize::from(place.k)).zip(pieces) {
+        if let Some((data, padding)) =
+            buffer.get_mut(start..start + len).and_then(|room| room.split_at_mut_checked(piece.len()))
+        {
+            data.copy_from_slice(piece);
+            padding.fill(0);
         }
     }
     encode(place, &mut buffers, start, len)?;
