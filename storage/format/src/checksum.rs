@@ -50,21 +50,32 @@ pub fn crc64_combine(first: u64, second: u64, second_len: u64) -> u64 {
 /// wrong place (a misdirected or lost write) does not pass (R21).
 #[must_use]
 pub fn shard_block_crc(segment: SegmentId, stripe_offset: u64, shard: u8, block: u32, bytes: &[u8]) -> u64 {
-    let place = (u64::from(block) << 8) | u64::from(shard);
-    crc64_of(&[&segment.0.to_le_bytes(), &stripe_offset.to_le_bytes(), &place.to_le_bytes(), bytes])
+    bind_block_crc(segment, stripe_offset, shard, block, crc64(bytes), bytes.len() as u64)
 }
 
-/// Product of two polynomials modulo [`POLYNOMIAL`], all bit-reflected.
+/// [`shard_block_crc`] of a block of `len` bytes whose plain CRC64 is known already.
+#[must_use]
+pub fn bind_block_crc(segment: SegmentId, stripe_offset: u64, shard: u8, block: u32, crc: u64, len: u64) -> u64 {
+    let place = (u64::from(block) << 8) | u64::from(shard);
+    let bound = crc64_of(&[&segment.0.to_le_bytes(), &stripe_offset.to_le_bytes(), &place.to_le_bytes()]);
+    crc64_combine(bound, crc, len)
+}
+
+/// Product of two polynomials modulo [`POLYNOMIAL`], all bit-reflected. Without branches: the bits are as good as random, and a
+/// wrong guess for each would cost several times the work.
 const fn multiply(a: u64, b: u64) -> u64 {
-    let (mut product, mut power, mut bit) = (0, b, ONE);
-    while bit != 0 {
-        if a & bit != 0 {
-            product ^= power;
-        }
-        power = if power & 1 == 1 { (power >> 1) ^ POLYNOMIAL } else { power >> 1 };
-        bit >>= 1;
+    let (mut product, mut power, mut bit) = (0, b, 64);
+    while bit > 0 {
+        bit -= 1;
+        product ^= power & all_ones_if(a >> bit);
+        power = (power >> 1) ^ (POLYNOMIAL & all_ones_if(power));
     }
     product
+}
+
+/// All bits set when the lowest of `word` is, none otherwise.
+const fn all_ones_if(word: u64) -> u64 {
+    (word & 1).wrapping_neg()
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated when compiling, where an index out of bounds is an error")]

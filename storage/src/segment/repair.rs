@@ -96,7 +96,9 @@ impl Mender {
         let pieces: Vec<&[u8]> = data.iter().take(k).map(|shard| shard.as_deref().unwrap_or(&[])).collect();
         let len = usize::try_from(header.payload_len).unwrap_or(0);
         let payload = join(&pieces, len);
-        if stripe_hash(header.epoch, header.lsn, header.previous, &payload) != header.hash {
+        if stripe_hash(header.kind, header.epoch, header.lsn, header.previous, &payload, header.inner_len)
+            != header.hash
+        {
             let detail = vec!["the shards agree with their checksums but not with the stripe's hash".to_owned()];
             return Err(damaged(opened, offset, lost.len(), detail));
         }

@@ -307,7 +307,7 @@ pub fn shard_header(kind: StripeKind, payload: &[u8], shard_len: u32) -> ShardHe
         epoch: Epoch(7),
         lsn,
         previous,
-        hash: stripe_hash(Epoch(7), lsn, previous, payload),
+        hash: stripe_hash(kind, Epoch(7), lsn, previous, payload, 100),
         payload_len: payload.len() as u64,
         shard_len,
         inner_len: 100,
