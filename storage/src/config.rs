@@ -53,7 +53,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             profile: DEFAULT_PROFILE,
-            stripe_payload: 1 << 20,
+            stripe_payload: 2 << 20,
             segment_shard_len: 256 << 20,
             journal_shard_len: 32 << 20,
             journal_prewrite: 2 << 20,

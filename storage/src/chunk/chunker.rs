@@ -95,8 +95,8 @@ pub struct Chunker {
 /// How far the search for the end of one chunk has come.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scan {
-    /// Bytes of the chunk that cannot end it; 0 before the least length was seen.
-    searched: usize,
+    /// Bytes of the chunk so far, none of which ends it.
+    len: usize,
     hash: u64,
 }
 
@@ -130,43 +130,37 @@ impl Chunker {
 
     /// `window` starts at a chunk start. `Some(len)`: the next chunk is its first `len` bytes. `None`: more bytes are
     /// needed, which happens only when the window is shorter than [`Chunker::max`] and not `at_end`, or empty.
-    ///
-    /// A call looks at the window from its start; windows that grow in small steps are for [`Chunker::resume`].
     #[must_use]
     pub fn cut(&self, window: &[u8], at_end: bool) -> Option<usize> {
-        self.resume(&mut Scan::default(), window, at_end)
+        let complete = at_end && !window.is_empty();
+        self.feed(&mut Scan::default(), window).or_else(|| complete.then_some(window.len()))
     }
 
-    /// [`Chunker::cut`] for a window that grows: after `None`, call again with the same bytes and more, and no byte is
-    /// looked at twice. After `Some` the scan is ready for the next chunk.
+    /// The current chunk goes on with `bytes`. `Some(n)`: it ends after the first `n` of them, and `scan` is ready for the next
+    /// chunk. `None`: it holds them all and goes on. No byte is looked at twice, however the stream arrives.
     #[must_use]
-    pub fn resume(&self, scan: &mut Scan, window: &[u8], at_end: bool) -> Option<usize> {
-        let window = window.get(..self.max).unwrap_or(window);
-        let complete = window.len() == self.max || (at_end && !window.is_empty());
-        let cut = self.find(scan, window).or_else(|| complete.then_some(window.len()));
-        if cut.is_some() {
-            *scan = Scan::default();
-        }
-        cut
-    }
-
-    /// The first cut the hash asks for, at `min` bytes at the earliest and before the window's end.
-    fn find(&self, scan: &mut Scan, window: &[u8]) -> Option<usize> {
-        // The hash after byte `i` decides about length `i + 1`: the first byte that decides is number `min - 1`.
-        let (first, centre) = (self.min - 1, self.centre - 1);
-        if scan.searched == 0 {
-            let warm_up = window.get(first - WARM_UP..first)?;
-            scan.hash = warm_up.iter().fold(0, |hash, byte| self.gear.roll(hash, *byte));
-            scan.searched = first;
-        }
-        for (end, limit) in [(centre, self.limit_below), (self.max, self.limit_above)] {
-            let bytes = window.get(scan.searched..end.min(window.len())).unwrap_or(&[]);
-            if let Some(at) = self.scan(&mut scan.hash, bytes, limit) {
-                return Some(scan.searched + at + 1);
+    pub fn feed(&self, scan: &mut Scan, bytes: &[u8]) -> Option<usize> {
+        // The hash after byte `i` decides about length `i + 1`: the first byte that decides is number `min - 1`. No hash is
+        // below zero: what warms up cannot cut.
+        let first = self.min - 1;
+        let stages = [(first, 0), (self.centre - 1, self.limit_below), (self.max, self.limit_above)];
+        let mut used = (first - WARM_UP).saturating_sub(scan.len).min(bytes.len());
+        scan.len += used;
+        for (end, limit) in stages {
+            let here = end.saturating_sub(scan.len).min(bytes.len() - used);
+            let part = bytes.get(used..used + here).unwrap_or_default();
+            if let Some(at) = self.scan(&mut scan.hash, part, limit) {
+                *scan = Scan::default();
+                return Some(used + at + 1);
             }
-            scan.searched += bytes.len();
+            used += here;
+            scan.len += here;
         }
-        None
+        if scan.len < self.max {
+            return None;
+        }
+        *scan = Scan::default();
+        Some(used)
     }
 
     /// Rolls over `bytes` and stops at the first whose hash is below `limit`; leaves the hash behind the last byte.

@@ -71,24 +71,26 @@ impl Compressor {
 
     /// Appends `plain` to `out`, compressed when that pays, and says which.
     pub fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Codec {
-        if self.shrink(plain) {
-            out.extend_from_slice(&self.scratch);
-            return Codec::Zstd;
-        }
-        out.extend_from_slice(plain);
-        Codec::Raw
+        let (codec, body) = match self.shrink(plain) {
+            Some(shrunk) => (Codec::Zstd, shrunk),
+            None => (Codec::Raw, plain),
+        };
+        out.extend_from_slice(body);
+        codec
     }
 
-    /// Compresses into the scratch buffer; false when it does not pay. zstd stops by itself when it runs out of room.
-    fn shrink(&mut self, plain: &[u8]) -> bool {
+    /// `plain` compressed, in memory of this compressor; `None` when that does not pay. zstd stops by itself when it runs
+    /// out of room.
+    pub fn shrink(&mut self, plain: &[u8]) -> Option<&[u8]> {
         let room = plain.len() - plain.len().div_ceil(SAVING);
         if !looks_compressible(plain) {
-            return false;
+            return None;
         }
         self.scratch.clear();
         self.scratch.reserve_exact(room);
-        let set = self.context.set_parameter(CParameter::CompressionLevel(self.level));
-        set.is_ok() && self.context.compress2(&mut self.scratch, plain).is_ok_and(|len| len <= room)
+        self.context.set_parameter(CParameter::CompressionLevel(self.level)).ok()?;
+        let len = self.context.compress2(&mut self.scratch, plain).ok()?;
+        self.scratch.get(..len).filter(|shrunk| shrunk.len() <= room)
     }
 }
 

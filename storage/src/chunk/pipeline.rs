@@ -165,23 +165,54 @@ impl DomainCipher {
         compressor: &mut Compressor,
         out: &mut Vec<u8>,
     ) -> StorageResult<u32> {
-        let plain_len = checked_len(plain)?;
         let start = out.len();
         out.resize(start + HEADER_LEN, 0);
-        let codec = compressor.compress(plain, out);
+        out.extend_from_slice(plain);
+        self.seal_tail(id, out, start, compressor)
+    }
+
+    /// Seals in place: `out` holds, from `start` on, [`HEADER_LEN`] bytes of room and the plaintext; afterwards the envelope.
+    /// Answers the plain length; after an error `out` ends at `start`.
+    pub fn seal_tail(
+        &self,
+        id: ChunkId,
+        out: &mut Vec<u8>,
+        start: usize,
+        compressor: &mut Compressor,
+    ) -> StorageResult<u32> {
+        let sealed = self.try_seal_tail(id, out, start, compressor);
+        if sealed.is_err() {
+            out.truncate(start);
+        }
+        sealed
+    }
+
+    fn try_seal_tail(
+        &self,
+        id: ChunkId,
+        out: &mut Vec<u8>,
+        start: usize,
+        compressor: &mut Compressor,
+    ) -> StorageResult<u32> {
+        let invalid = || StorageError::format("envelope", FormatError::Invalid { what: "plain length" });
+        let body = start + HEADER_LEN;
+        let plain = out.get_mut(body..).ok_or_else(invalid)?;
+        let plain_len = checked_len(plain)?;
+        let codec = match compressor.shrink(plain) {
+            None => Codec::Raw,
+            Some(shrunk) => {
+                let (room, _) = plain.split_at_mut_checked(shrunk.len()).ok_or_else(invalid)?;
+                room.copy_from_slice(shrunk);
+                out.truncate(body + shrunk.len());
+                Codec::Zstd
+            }
+        };
         let header =
             EnvelopeHeader { codec, domain: self.domain, key: self.key, plain_len, nonce: random_bytes(), base: None };
-        if let Some(place) = out.get_mut(start..start + HEADER_LEN) {
-            place.copy_from_slice(&header.encode());
-        }
+        out.get_mut(start..body).ok_or_else(invalid)?.copy_from_slice(&header.encode());
         let aad = header.associated_data(id);
-        if self.aead.seal(&self.seal, &header.nonce, &aad, out, start + HEADER_LEN).is_err() {
-            out.truncate(start);
-            return Err(StorageError::format("envelope", FormatError::Invalid { what: "plain length" }));
-        }
-        if let Some(envelope) = out.get_mut(start..) {
-            envelope::finish(envelope);
-        }
+        self.aead.seal(&self.seal, &header.nonce, &aad, out, body).map_err(|_| invalid())?;
+        envelope::finish(out.get_mut(start..).ok_or_else(invalid)?);
         Ok(plain_len)
     }
 

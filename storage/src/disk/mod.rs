@@ -181,6 +181,10 @@ pub trait DiskFile: Send + Sync {
 
     /// Cuts or grows (with zeros) the file. Durable after [`DiskFile::sync`].
     fn set_len(&self, len: u64) -> DiskResult<()>;
+
+    /// Asks for space up to `len`, so that writes below it need none; what is not written yet reads as zeros, and the file may be
+    /// that long afterwards. Only a hint: nothing is promised, and a file system that cannot is no error.
+    fn reserve(&self, _len: u64) {}
 }
 
 /// A disk. Names are relative paths of the form `folder/file` or `file`, made by this crate only, never by clients.

@@ -79,7 +79,7 @@ impl PutStream {
         let gathered = std::mem::take(&mut self.gathered);
         let job = move || {
             let mut writer = writer;
-            writer.write_all(&gathered)?;
+            gathered.iter().try_for_each(|piece| writer.write(piece))?;
             writer.end()
         };
         let body = self.handle.shared.pool.run(job).await??;
@@ -100,7 +100,7 @@ impl PutStream {
         self.gathered_bytes = 0;
         let job = move || {
             let mut writer = writer;
-            let outcome = writer.write_all(&gathered);
+            let outcome = gathered.iter().try_for_each(|piece| writer.write(piece));
             (writer, outcome)
         };
         self.running = Some(self.handle.shared.pool.begin(job).await?);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use kovcheg_format::checksum::{crc64, crc64_combine};
 use kovcheg_format::id::DomainId;
 use kovcheg_format::manifest::{Entry, Root};
@@ -22,7 +21,6 @@ pub struct BodyWriter {
     /// How far the search for the end of the current chunk has come.
     scan: Scan,
     manifest: ManifestBuilder,
-    buffer: Vec<u8>,
     size: u64,
     crc: u64,
     observer: Box<dyn BodyObserver>,
@@ -61,7 +59,6 @@ impl BodyWriter {
             chunker,
             scan: Scan::default(),
             manifest: ManifestBuilder::default(),
-            buffer: Vec::new(),
             size: 0,
             crc: 0,
             observer,
@@ -71,61 +68,34 @@ impl BodyWriter {
     /// Takes the next bytes of the body.
     pub fn write(&mut self, bytes: &[u8]) -> StorageResult<()> {
         self.observer.update(bytes);
-        if self.buffer.is_empty() {
-            let rest = self.cut_all(bytes, false)?;
-            self.buffer.extend_from_slice(bytes.get(rest..).unwrap_or(&[]));
-            return Ok(());
+        let mut rest = bytes;
+        while let Some((of_chunk, after)) =
+            self.chunker.feed(&mut self.scan, rest).and_then(|len| rest.split_at_checked(len))
+        {
+            self.sink.extend(of_chunk);
+            self.take_chunk()?;
+            rest = after;
         }
-        self.buffer.extend_from_slice(bytes);
-        self.cut_buffer(false)
-    }
-
-    /// Takes the next bytes of the body, in pieces: all are laid behind each other before any is cut, so that what is left over
-    /// moves once, not once a piece.
-    pub fn write_all(&mut self, pieces: &[Bytes]) -> StorageResult<()> {
-        self.buffer.reserve(pieces.iter().map(Bytes::len).sum());
-        for piece in pieces {
-            self.observer.update(piece);
-            self.buffer.extend_from_slice(piece);
-        }
-        self.cut_buffer(false)
+        self.sink.extend(rest);
+        Ok(())
     }
 
     /// Takes the end of the body.
     pub fn end(mut self) -> StorageResult<WrittenBody> {
-        self.cut_buffer(true)?;
-        let Self { mut sink, manifest, size, crc, observer, chunker: _, scan: _, buffer: _ } = self;
+        if !self.sink.pending().is_empty() {
+            self.take_chunk()?;
+        }
+        let Self { mut sink, manifest, size, crc, observer, chunker: _, scan: _ } = self;
         let manifest = manifest.finish(&mut |node| sink.node(node))?;
         let domain = sink.domain();
         Ok(WrittenBody { filled: sink.finish()?, domain, manifest, size, crc, observer })
     }
 
-    fn cut_buffer(&mut self, at_end: bool) -> StorageResult<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let used = self.cut_all(&buffer, at_end)?;
-        buffer.drain(..used);
-        self.buffer = buffer;
-        Ok(())
-    }
-
-    /// Cuts as many chunks as `window` holds and answers the bytes they took.
-    fn cut_all(&mut self, window: &[u8], at_end: bool) -> StorageResult<usize> {
-        let mut used = 0;
-        loop {
-            let rest = window.get(used..).unwrap_or(&[]);
-            if rest.is_empty() {
-                return Ok(used);
-            }
-            let Some(len) = self.chunker.resume(&mut self.scan, rest, at_end) else { return Ok(used) };
-            self.take_chunk(rest.get(..len).unwrap_or(rest))?;
-            used += len;
-        }
-    }
-
-    fn take_chunk(&mut self, plain: &[u8]) -> StorageResult<()> {
+    fn take_chunk(&mut self) -> StorageResult<()> {
+        let plain = self.sink.pending();
         let crc = crc64(plain);
         let len = u32::try_from(plain.len()).unwrap_or(u32::MAX);
-        let chunk = self.sink.chunk(plain)?;
+        let chunk = self.sink.chunk()?;
         self.size += u64::from(len);
         self.crc = crc64_combine(self.crc, crc, len.into());
         let sink = &mut self.sink;

@@ -32,7 +32,11 @@ pub struct ChunkSink {
     engine: Arc<Engine>,
     cipher: Arc<DomainCipher>,
     compressor: Compressor,
+    /// Sealed envelopes; behind them, room for a header and the plaintext of the chunk that is being taken in, which is sealed
+    /// where it stands.
     payload: Vec<u8>,
+    /// Bytes of `payload` that are sealed.
+    sealed: usize,
     places: Vec<ChunkPlace>,
     stripes: Vec<PlacedStripe>,
     records: Vec<Record>,
@@ -63,6 +67,7 @@ impl ChunkSink {
             cipher,
             compressor,
             payload: Vec::new(),
+            sealed: 0,
             places: Vec::new(),
             stripes: Vec::new(),
             records: Vec::new(),
@@ -77,18 +82,41 @@ impl ChunkSink {
         self.cipher.domain()
     }
 
-    /// Stores a chunk unless the vault has it.
-    pub fn chunk(&mut self, plain: &[u8]) -> StorageResult<ChunkId> {
-        let id = self.cipher.chunk_id(plain);
-        self.store(id, plain)?;
+    /// Takes the next bytes of a chunk.
+    pub fn extend(&mut self, plain: &[u8]) {
+        if plain.is_empty() {
+            return;
+        }
+        if self.payload.len() == self.sealed {
+            self.payload.resize(self.sealed + HEADER_LEN, 0);
+        }
+        let full = self.engine.config.stripe_payload as usize + DIRECTORY_ROOM;
+        if self.payload.len() + plain.len() > self.engine.config.inline_bytes && self.payload.capacity() < full {
+            self.payload.reserve_exact(full - self.payload.len());
+        }
+        self.payload.extend_from_slice(plain);
+    }
+
+    /// The bytes of the chunk taken so far.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        self.payload.get(self.sealed + HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// Ends the chunk and stores it unless the vault has it.
+    pub fn chunk(&mut self) -> StorageResult<ChunkId> {
+        let id = self.cipher.chunk_id(self.pending());
+        self.store(id)?;
         Ok(id)
     }
 
-    /// Stores a manifest node unless the vault has it, and notes its edges (R8).
+    /// Stores a manifest node unless the vault has it, and notes its edges (R8). Between chunks only.
     pub fn node(&mut self, node: &Node) -> StorageResult<ChunkId> {
         let plain = node.to_bytes();
         let id = self.cipher.node_id(&plain);
-        if self.store(id, &plain)? {
+        debug_assert!(self.pending().is_empty(), "a node in the middle of a chunk");
+        self.extend(&plain);
+        if self.store(id)? {
             for (part, children) in node.edges().chunks(EDGES_PER_RECORD).enumerate() {
                 let first = u32::try_from(part * EDGES_PER_RECORD).unwrap_or(u32::MAX);
                 let edges = NodeAdded {
@@ -107,6 +135,7 @@ impl ChunkSink {
     /// Ends the upload: what is left becomes a short stripe, or rides in the journal when it is small (R1).
     pub fn finish(mut self) -> StorageResult<Filled> {
         let mut inline = InlineChunks::default();
+        self.payload.truncate(self.sealed);
         if self.stripes.is_empty() && self.payload.len() <= self.engine.config.inline_bytes {
             inline =
                 InlineChunks { payload: std::mem::take(&mut self.payload), chunks: std::mem::take(&mut self.places) };
@@ -116,33 +145,32 @@ impl ChunkSink {
         Ok(Filled { stripes: self.stripes, inline, records: self.records, replaced: self.replaced })
     }
 
-    /// Answers whether the chunk is new.
-    fn store(&mut self, id: ChunkId, plain: &[u8]) -> StorageResult<bool> {
-        if self.fresh.contains(&id) {
-            return Ok(false);
-        }
-        let flags = match self.engine.lookup.presence(id)? {
-            Presence::Known => return Ok(false),
+    /// Seals the pending plaintext under its name, or forgets it when the vault has it. Answers whether it is new.
+    fn store(&mut self, id: ChunkId) -> StorageResult<bool> {
+        let presence = if self.fresh.contains(&id) { Presence::Known } else { self.engine.lookup.presence(id)? };
+        let flags = match presence {
+            Presence::Known => {
+                self.payload.truncate(self.sealed);
+                return Ok(false);
+            }
             Presence::Absent => 0,
             Presence::Damaged => {
                 self.replaced.push(id);
                 CHUNK_FLAG_REPLACES
             }
         };
-        let full = self.engine.config.stripe_payload as usize;
-        let most = HEADER_LEN + plain.len() + TAG_LEN;
-        if !self.payload.is_empty() && self.payload.len() + most > full {
+        if self.sealed > 0 && self.payload.len() + TAG_LEN > self.engine.config.stripe_payload as usize {
+            let open = self.payload.split_off(self.sealed);
             self.end_stripe()?;
+            self.payload.extend_from_slice(&open);
         }
-        if self.payload.capacity() == 0 && most > self.engine.config.inline_bytes {
-            self.payload.reserve(full + DIRECTORY_ROOM);
-        }
-        let start = self.payload.len();
-        let plain_len = self.cipher.seal_into(id, plain, &mut self.compressor, &mut self.payload)?;
+        let start = self.sealed;
+        let plain_len = self.cipher.seal_tail(id, &mut self.payload, start, &mut self.compressor)?;
+        self.sealed = self.payload.len();
         self.places.push(ChunkPlace {
             id,
             offset: u32::try_from(start).unwrap_or(u32::MAX),
-            sealed_len: u32::try_from(self.payload.len() - start).unwrap_or(u32::MAX),
+            sealed_len: u32::try_from(self.sealed - start).unwrap_or(u32::MAX),
             plain_len,
             flags,
         });
@@ -150,6 +178,7 @@ impl ChunkSink {
         Ok(true)
     }
 
+    /// Hands the sealed payload to the disks; its memory is kept for the next stripe.
     fn end_stripe(&mut self) -> StorageResult<()> {
         if self.places.is_empty() {
             return Ok(());
@@ -157,9 +186,11 @@ impl ChunkSink {
         if let Some(last) = self.stripes.last_mut() {
             last.settle(&self.engine.disks);
         }
-        let payload = std::mem::take(&mut self.payload);
         let places = std::mem::take(&mut self.places);
-        self.stripes.push(self.engine.store.append(self.cipher.domain(), payload, places)?);
+        let placed = self.engine.store.append(self.cipher.domain(), &mut self.payload, places);
+        self.payload.clear();
+        self.sealed = 0;
+        self.stripes.push(placed?);
         if self.stripes.len() >= UNNAMED_STRIPES_MAX {
             self.name_stripes()?;
         }

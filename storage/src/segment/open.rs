@@ -22,7 +22,10 @@ pub struct OpenSegment {
     /// Where the next stripe goes.
     pub next_offset: u64,
     files: Vec<(Arc<DiskSlot>, Arc<dyn DiskFile>)>,
+    /// End of what was written with zeros ahead of need.
     prewritten: u64,
+    /// End of what was reserved ahead of need.
+    reserved: u64,
 }
 
 /// A stripe on its way to the disks.
@@ -92,7 +95,7 @@ impl OpenSegment {
                 tier: 0,
                 jurisdiction: 0,
             };
-            return Ok(Self { opened, next_offset: 0, files: made, prewritten: 0 });
+            return Ok(Self { opened, next_offset: 0, files: made, prewritten: 0, reserved: 0 });
         }
     }
 
@@ -149,6 +152,30 @@ impl OpenSegment {
             self.files.iter().map(|(slot, file)| (slot.id, file.write(self.prewritten, zeros.clone()))).collect();
         self.prewritten = end;
         wait_all(tickets, deadline)
+    }
+
+    /// Reserves space ahead of the end in steps of `step` bytes (R20): a write that grows its file takes the file's lock and a
+    /// thread of the kernel's, one into reserved space does not.
+    pub fn reserve(&mut self, upcoming: u64, step: u64) {
+        if step == 0 || self.next_offset + upcoming <= self.reserved {
+            return;
+        }
+        self.reserved = (self.next_offset + upcoming).next_multiple_of(step);
+        for (_, file) in &self.files {
+            file.reserve(self.reserved);
+        }
+    }
+
+    /// Gives back what was reserved behind the end. Writes in flight are not touched.
+    pub fn trim(&self) {
+        if self.reserved <= self.next_offset {
+            return;
+        }
+        for (slot, file) in self.files.iter().filter(|(slot, _)| slot.writable().is_some()) {
+            if let Err(error) = file.set_len(self.next_offset) {
+                tracing::warn!(disk = %slot.label, segment = %self.id(), %error, "reserved space is not given back before the next start");
+            }
+        }
     }
 
     /// Flushes all shard files side by side. What was settled before is durable on every disk that is not in the answer.

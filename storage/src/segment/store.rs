@@ -9,7 +9,7 @@ use kovcheg_format::directory::Directory;
 use kovcheg_format::id::{DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::{ChunkPlace, SegmentClosed, StripeAdded};
-use kovcheg_format::shard::StripeKind;
+use kovcheg_format::shard::{StripeKind, disk_len};
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
@@ -20,10 +20,12 @@ use crate::error::{StorageError, StorageResult};
 use crate::segment::files::ShardFiles;
 use crate::segment::open::{OpenSegment, WrittenStripe, wait_all};
 use crate::segment::reader::SegmentReader;
-use crate::segment::stripe::StripeHead;
+use crate::segment::stripe::{StripeHead, checked_shard_len};
 
 /// Bytes that stay free on every disk for records, so that a full vault can still delete and say so.
 const RESERVE_BYTES: u64 = 64 << 20;
+/// Bytes by which shard files of data segments grow: with sixteen open segments the reserve of a disk is at most 128 MiB.
+const RESERVE_STEP: u64 = 8 << 20;
 /// Stripes between two looks at the free space of the disks.
 const SPACE_CHECK_EVERY: u64 = 32;
 
@@ -104,6 +106,7 @@ pub struct SegmentStore {
     ids: Arc<SegmentIds>,
     clock: Arc<dyn Clock>,
     shard_len_max: u64,
+    reserve_step: u64,
     open_max: usize,
     open: Mutex<Vec<Arc<Mutex<Slot>>>>,
     news: Mutex<Vec<Record>>,
@@ -122,6 +125,7 @@ impl SegmentStore {
             ids,
             clock,
             shard_len_max: config.segment_shard_len,
+            reserve_step: RESERVE_STEP.min(config.segment_shard_len / 8),
             open_max: config.open_segments.max(1),
             open: Mutex::new(Vec::new()),
             news: Mutex::new(Vec::new()),
@@ -148,18 +152,18 @@ impl SegmentStore {
     }
 
     /// Hands one stripe of sealed chunks to the disks; not durable before [`SegmentStore::flush`]. `payload` holds the
-    /// envelopes that `chunks` place.
+    /// envelopes that `chunks` place; their directory is appended to it, and its bytes are copied.
     pub fn append(
         &self,
         domain: DomainId,
-        mut payload: Vec<u8>,
+        payload: &mut Vec<u8>,
         chunks: Vec<ChunkPlace>,
     ) -> StorageResult<PlacedStripe> {
         self.check_space()?;
         let directory = Directory { chunks: chunks.clone(), domain }.to_bytes();
         payload.extend_from_slice(&directory);
         let inner_len = u32::try_from(directory.len()).unwrap_or(u32::MAX);
-        self.append_payload(domain, &payload, inner_len, chunks)
+        self.append_payload(domain, payload, inner_len, chunks)
     }
 
     /// Makes stripes durable on all their shards. Stripes whose disks failed are written again elsewhere (R4).
@@ -245,6 +249,7 @@ impl SegmentStore {
                 continue;
             }
             let k = slot.segment.opened.k;
+            slot.segment.reserve(disk_len(checked_shard_len(payload.len(), k)?), self.reserve_step);
             let written = slot.segment.append(&self.disks, &head, payload)?;
             return Ok(PlacedStripe { written, handles: slot.handles.clone(), failed: false, domain, chunks, k });
         }
@@ -282,6 +287,7 @@ impl SegmentStore {
     }
 
     fn note_closed(&self, slot: &Slot) {
+        slot.segment.trim();
         let closed = SegmentClosed { segment: slot.segment.id(), len: slot.segment.next_offset };
         self.news.lock().push(closed.into());
     }

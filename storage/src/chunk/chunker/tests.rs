@@ -141,25 +141,22 @@ fn impossible_profiles_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Cuts do not depend on how the bytes arrive: any growing window gives the cuts of the whole, resumed or not.
+    /// Cuts do not depend on how the bytes arrive: pieces of any length give the cuts of the whole.
     #[test]
     fn arrival_does_not_matter(seed in any::<u64>(), step in 1_usize..40_000) {
         let chunker = Chunker::new(&[3; 32], &SMALL).unwrap();
         let data = random(seed, 400_000);
-        let (mut start, mut have, mut lengths, mut scan) = (0, 0, Vec::new(), Scan::default());
-        while start < data.len() {
-            let (window, at_end) = (&data[start..have], have == data.len());
-            let found = chunker.resume(&mut scan, window, at_end);
-            prop_assert_eq!(found, chunker.cut(window, at_end));
-            prop_assert!(scan.searched <= window.len());
-            match found {
-                Some(len) => {
-                    lengths.push(len);
-                    start += len;
-                }
-                None => have = (have + step).min(data.len()),
+        let (mut lengths, mut len, mut scan) = (Vec::new(), 0, Scan::default());
+        for mut piece in data.chunks(step) {
+            while let Some(end) = chunker.feed(&mut scan, piece) {
+                lengths.push(len + end);
+                len = 0;
+                piece = &piece[end..];
             }
+            len += piece.len();
+            prop_assert_eq!(scan.len, len);
         }
+        lengths.extend((len > 0).then_some(len));
         prop_assert_eq!(lengths, cuts(&chunker, &data));
     }
 
