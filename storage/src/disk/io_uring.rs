@@ -1,20 +1,26 @@
-//! The io_uring driver: one thread per disk owns a ring and keeps up to [`UringOptions::depth`] operations on O_DIRECT
-//! files in flight.
+//! The io_uring driver: one thread owns a ring that all disks of the process share and keeps up to [`UringOptions::depth`]
+//! operations of each on O_DIRECT files in flight.
+//!
+//! One ring for all, because the shards of a stripe go to all disks at the same moment: the thread wakes once for them, not once
+//! for each disk. A disk that does not answer takes its own places in the ring and no more; what is sent to it waits in its
+//! lane, and the others go on.
 //!
 //! Requests come over a bounded channel; an eventfd that the ring polls wakes the thread. Buffers belong to the request
 //! in [`InFlight`] until the kernel has answered, whether or not anybody still waits for the ticket.
 //! The kernel runs a flush beside writes in flight in any order, hence a sync covers only writes answered before it.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use io_uring::{IoUring, Probe, opcode, squeue, types};
+use parking_lot::Mutex;
 
 use super::host::{HostDisk, Outcome, Queue, Request};
 use super::progress::{Progress, Step};
@@ -25,30 +31,36 @@ const WAKE: u64 = u64::MAX;
 /// Most bytes of one submission; the kernel moves at most 2 GiB - 4 KiB at a time.
 const SUBMISSION_LEN_MAX: usize = 1 << 30;
 
+/// Places in a ring.
+const RING_DEPTH: u32 = 1_024;
+/// Requests that may wait besides; who comes later is blocked.
+const WAITING_MAX: usize = 1_024;
+
 /// Settings of the io_uring driver.
 #[derive(Debug, Clone, Copy)]
 pub struct UringOptions {
-    /// Operations of one disk in flight at a time, at most 4,096.
-    pub depth: u32,
-    /// Requests that may wait besides; who comes later is blocked.
-    pub queue: usize,
+    /// Operations of one disk in flight at a time.
+    pub depth: usize,
     /// Whether files bypass the page cache (O_DIRECT).
     pub direct: bool,
 }
 
 impl Default for UringOptions {
     fn default() -> Self {
-        Self { depth: 64, queue: 256, direct: true }
+        Self { depth: 64, direct: true }
     }
 }
+
+/// The ring of this process, as long as a disk uses it.
+static RING: Mutex<Weak<Ring>> = Mutex::new(Weak::new());
 
 /// Opens an existing folder as a disk with the io_uring driver. Fails with the operating system's error when the ring
 /// is refused; whether O_DIRECT is, shows only when a file is opened (see `open_disk`).
 pub fn open_uring(path: &Path, options: UringOptions) -> DiskResult<HostDisk> {
     let label = path.display().to_string();
-    let queue = RingQueue::start(options).map_err(|error| DiskError::io("io_uring setup", ".", &label, error))?;
+    let lane = Lane::open(options).map_err(|error| DiskError::io("io_uring setup", ".", &label, error))?;
     let flags = if options.direct { libc::O_DIRECT } else { 0 };
-    HostDisk::open(path, "io_uring", flags, Arc::new(queue))
+    HostDisk::open(path, "io_uring", flags, Arc::new(lane))
 }
 
 /// Wakes the ring's thread; one write per sleep, however many requests come.
@@ -85,51 +97,91 @@ impl Alarm {
     }
 }
 
+/// One disk's way to the ring. Requests of a lane that the ring has no place for wait without holding up other lanes.
+struct Lane {
+    number: u64,
+    depth: usize,
+    ring: Arc<Ring>,
+}
+
+impl Lane {
+    fn open(options: UringOptions) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut shared = RING.lock();
+        let ring = match shared.upgrade() {
+            Some(ring) => ring,
+            None => {
+                let ring = Arc::new(Ring::start()?);
+                *shared = Arc::downgrade(&ring);
+                ring
+            }
+        };
+        Ok(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            depth: options.depth.clamp(1, RING_DEPTH as usize),
+            ring,
+        })
+    }
+}
+
+impl Queue for Lane {
+    fn push(&self, request: Request) {
+        self.ring.push(Sent { lane: self.number, depth: self.depth, request });
+    }
+}
+
+/// A request on its way to the ring's thread.
+struct Sent {
+    lane: u64,
+    depth: usize,
+    request: Request,
+}
+
 /// The way to the ring's thread. Dropping it finishes what was handed over, then joins the thread.
-struct RingQueue {
-    sender: Option<Sender<Request>>,
+struct Ring {
+    sender: Option<Sender<Sent>>,
     alarm: Arc<Alarm>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl RingQueue {
-    fn start(options: UringOptions) -> io::Result<Self> {
-        let depth = options.depth.clamp(1, 4_096);
+impl Ring {
+    fn start() -> io::Result<Self> {
         // Each operation has at most one submission waiting, and so has the poll: the queue cannot overflow.
-        let ring = IoUring::new(depth.saturating_mul(2))?;
+        let ring = IoUring::new(2 * RING_DEPTH)?;
         check_opcodes(&ring)?;
-        let (sender, receiver) = bounded(options.queue.max(1));
+        // Where the kernel cannot start an operation at once, one of its threads does: a disk that hangs must not use them up.
+        ring.submitter().register_iowq_max_workers(&mut [RING_DEPTH; 2])?;
+        let (sender, receiver) = bounded(WAITING_MAX);
         let alarm = Arc::new(Alarm::new()?);
         let mut driver = Driver {
             ring,
             receiver,
             alarm: Arc::clone(&alarm),
-            slots: Slots { entries: Vec::new(), free: Vec::new(), depth: depth as usize },
+            slots: Slots { entries: Vec::new(), free: Vec::new(), depth: RING_DEPTH as usize },
+            lanes: HashMap::new(),
             polling: false,
             closing: false,
         };
         let thread = std::thread::Builder::new().name("kovcheg-uring".to_owned()).spawn(move || {
             if let Err(error) = driver.run() {
-                tracing::error!(%error, "io_uring stopped answering; the disk is closed");
+                tracing::error!(%error, "io_uring stopped answering; its disks are closed");
             }
         })?;
         Ok(Self { sender: Some(sender), alarm, thread: Some(thread) })
     }
-}
 
-impl Queue for RingQueue {
-    fn push(&self, request: Request) {
+    fn push(&self, sent: Sent) {
         match &self.sender {
-            Some(sender) => match sender.send(request) {
+            Some(sender) => match sender.send(sent) {
                 Ok(()) => self.alarm.raise(),
-                Err(unsent) => unsent.into_inner().refuse_closed(),
+                Err(unsent) => unsent.into_inner().request.refuse_closed(),
             },
-            None => request.refuse_closed(),
+            None => sent.request.refuse_closed(),
         }
     }
 }
 
-impl Drop for RingQueue {
+impl Drop for Ring {
     fn drop(&mut self) {
         self.sender = None;
         self.alarm.raise();
@@ -153,6 +205,7 @@ fn check_opcodes(ring: &IoUring) -> io::Result<()> {
 
 /// An operation that the kernel may be working on: its buffer must stay where it is.
 struct InFlight {
+    lane: u64,
     request: Request,
     progress: Progress,
 }
@@ -216,6 +269,13 @@ impl Slots {
     }
 }
 
+impl Drop for Share {
+    /// What waits here when the ring ends never reached the kernel.
+    fn drop(&mut self) {
+        self.waiting.drain(..).for_each(Request::refuse_closed);
+    }
+}
+
 impl Drop for Slots {
     /// What is still here when the ring ends was not answered: the kernel may yet write to those buffers, so they are
     /// leaked, and the tickets are told.
@@ -236,12 +296,21 @@ impl Drop for Slots {
     }
 }
 
+/// One disk's share of the ring.
+#[derive(Default)]
+struct Share {
+    in_flight: usize,
+    waiting: VecDeque<Request>,
+}
+
 /// The thread's state.
 struct Driver {
     ring: IoUring,
-    receiver: Receiver<Request>,
+    receiver: Receiver<Sent>,
     alarm: Arc<Alarm>,
     slots: Slots,
+    /// Lanes with anything in flight.
+    lanes: HashMap<u64, Share>,
     polling: bool,
     closing: bool,
 }
@@ -268,13 +337,36 @@ impl Driver {
     fn take_requests(&mut self) -> io::Result<()> {
         while !self.closing && !self.slots.full() {
             match self.receiver.try_recv() {
-                Ok(request) => {
-                    let progress = Progress::new(request.len());
-                    self.start(InFlight { request, progress })?;
+                Ok(Sent { lane, depth, request }) => {
+                    let share = self.lanes.entry(lane).or_default();
+                    if share.in_flight < depth {
+                        share.in_flight += 1;
+                        self.begin(lane, request)?;
+                    } else {
+                        share.waiting.push_back(request);
+                    }
                 }
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => self.closing = true,
             }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, lane: u64, request: Request) -> io::Result<()> {
+        let progress = Progress::new(request.len());
+        self.start(InFlight { lane, request, progress })
+    }
+
+    /// An operation of a lane has ended: its place goes to the next that waits there.
+    fn end(&mut self, lane: u64) -> io::Result<()> {
+        let Some(share) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        if let Some(next) = share.waiting.pop_front() {
+            return self.begin(lane, next);
+        }
+        share.in_flight -= 1;
+        if share.in_flight == 0 {
+            self.lanes.remove(&lane);
         }
         Ok(())
     }
@@ -328,7 +420,8 @@ impl Driver {
             Step::Ended => Outcome::Ended,
             Step::Failed(error) => Outcome::Failed(error),
         };
+        let lane = operation.lane;
         operation.request.finish(outcome);
-        Ok(())
+        self.end(lane)
     }
 }

@@ -24,7 +24,7 @@ fn uring(path: &Path, options: UringOptions) -> Arc<dyn Disk> {
 }
 
 /// Queues far smaller than the suite's bursts: whoever comes later waits, nobody is lost.
-const NARROW: UringOptions = UringOptions { depth: 2, queue: 3, direct: true };
+const NARROW: UringOptions = UringOptions { depth: 2, direct: true };
 
 #[test]
 fn disk_sim_conforms() {
