@@ -10,6 +10,7 @@
 
 mod crash;
 mod script;
+mod view;
 
 use std::sync::Arc;
 
