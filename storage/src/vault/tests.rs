@@ -9,6 +9,8 @@
 )]
 
 mod crash;
+mod decay;
+mod forks;
 mod script;
 mod view;
 
