@@ -11,6 +11,8 @@
 mod crash;
 mod decay;
 mod forks;
+mod nth_fault;
+mod random_model;
 mod script;
 mod view;
 
