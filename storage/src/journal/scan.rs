@@ -125,6 +125,13 @@ impl Chain {
         }
     }
 
+    /// Gives a stripe the shape that its file was learnt to have since.
+    pub fn correct(&self, found: &mut ChainStripe) {
+        if let Some(file) = self.files.get(&found.opened.segment) {
+            found.opened = file.opened.clone();
+        }
+    }
+
     fn follows(&self, header: &ShardHeader) -> bool {
         header.lsn == self.last.0.next() && header.previous == self.last.1
     }

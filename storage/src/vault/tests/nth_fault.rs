@@ -220,10 +220,10 @@ fn play(life: &Life, case: Case, shared: &World, seed: u64) -> Result<bool, Stri
     if let (Some(hit), true) = (hits.first(), strict) {
         check_fenced(vault.engine(), case, hit, &mut model)?;
     }
-    if let Err(error) = vault.close() {
-        if strict {
-            return Err(format!("closing failed: {error}"));
-        }
+    if let Err(error) = vault.close()
+        && strict
+    {
+        return Err(format!("closing failed: {error}"));
     }
     player.pool.clear_rules();
     let Some(hit) = player.pool.hits().first().cloned() else { return Ok(false) };
