@@ -129,8 +129,8 @@ impl Engine {
         self.read_chunk_carefully(kind, id, &row, cipher)
     }
 
-    /// Reads a chunk from its whole stripe, mending it. A chunk that still does not open is damaged: the next upload of the same
-    /// content stores it anew (R17).
+    /// Reads a chunk from its whole stripe, mending it. A chunk that still does not open is damaged, and so are its neighbours
+    /// when the stripe is beyond repair: the next upload of the same content stores them anew (R17).
     pub fn read_chunk_carefully(
         &self,
         kind: ContentKind,
@@ -139,8 +139,11 @@ impl Engine {
         cipher: &DomainCipher,
     ) -> StorageResult<Verified> {
         let opened = self.reader.read_careful(&envelope_range(row)).and_then(|bytes| cipher.open(kind, id, &bytes));
-        if opened.is_err() {
+        if let Err(error) = &opened {
             self.lookup.mark_damaged(id);
+            if matches!(error, StorageError::Damaged { .. }) {
+                self.lookup.mark_stripe_damaged(row.segment, row.stripe)?;
+            }
         }
         opened
     }

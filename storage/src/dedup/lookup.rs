@@ -75,6 +75,17 @@ impl ChunkLookup {
         }
     }
 
+    /// Remembers that a stripe is beyond repair: every chunk whose copy that counts lies in it will be stored anew (R17).
+    pub fn mark_stripe_damaged(&self, segment: SegmentId, stripe: u64) -> StorageResult<()> {
+        let row = rows::get::<rows::StripeRow>(self.index.as_ref(), Column::Stripe, &key::stripe(segment, stripe))?;
+        for id in row.into_iter().flat_map(|row| row.chunks) {
+            if self.locate(id)?.is_some_and(|copy| (copy.segment, copy.stripe) == (segment, stripe)) {
+                self.mark_damaged(id);
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets damage: a new copy won.
     pub fn mark_sound(&self, id: ChunkId) {
         self.damaged.lock().remove(&id);

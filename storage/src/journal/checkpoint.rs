@@ -58,7 +58,7 @@ impl CheckpointWriter<'_> {
     pub fn write(&self, view: &dyn IndexRead) -> StorageResult<Option<Written>> {
         let Some(applied) = read_applied(view)? else { return Ok(None) };
         let mender = self.reader.mender();
-        let mut segment = OpenSegment::create(&mender.disks, &mender.files, self.ids.next(), StripeKind::Checkpoint)?;
+        let mut segment = OpenSegment::create(&mender.disks, &mender.files, self.ids.next()?, StripeKind::Checkpoint)?;
         self.reader.register(&segment.opened);
         let mut stripes = 0;
         let mut offsets = Vec::new();

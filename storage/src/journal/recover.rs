@@ -3,6 +3,7 @@
 use kovcheg_format::Decode;
 use kovcheg_format::frame::{Frame, associated_data};
 use kovcheg_format::id::{Lsn, StripeHash};
+use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::SegmentRow;
 use std::ops::ControlFlow;
@@ -48,9 +49,17 @@ pub struct Replay<'a> {
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
     let index_discarded = position(replay, chain)?;
     let mut replayed = 0;
-    while let Some(found) = chain.advance()? {
+    while let Some(mut found) = chain.advance()? {
+        let frame = open_frame(replay.cipher, &found)?;
+        // Headers name only the disks that are there; the stripe is mended by the word of the records.
+        for record in &frame.records {
+            if let Record::SegmentOpened(opened) = record {
+                chain.learn(opened);
+            }
+        }
+        chain.correct(&mut found);
         mend(replay, &found)?;
-        replay_stripe(replay, chain, &found)?;
+        replay_stripe(replay, &found, &frame)?;
         replayed += 1;
         progress(chain.last().0);
     }
@@ -77,6 +86,9 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
             applied
         }
     };
+    if let Some(row) = rows::get::<SegmentRow>(replay.index, Column::Segment, &key::segment(applied.journal))? {
+        chain.learn(&row.opened);
+    }
     match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
         Ok(true) => return Ok(false),
         // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
@@ -104,9 +116,8 @@ fn mend(replay: &Replay<'_>, found: &ChainStripe) -> StorageResult<()> {
     Ok(())
 }
 
-fn replay_stripe(replay: &Replay<'_>, chain: &mut Chain, found: &ChainStripe) -> StorageResult<()> {
+fn replay_stripe(replay: &Replay<'_>, found: &ChainStripe, frame: &Frame) -> StorageResult<()> {
     let header = &found.stripe.header;
-    let frame = open_frame(replay.cipher, found)?;
     let place = StripePlace {
         segment: header.segment,
         offset: header.offset,
@@ -118,9 +129,6 @@ fn replay_stripe(replay: &Replay<'_>, chain: &mut Chain, found: &ChainStripe) ->
     };
     let mut overlay = Overlay::new(replay.index)?;
     for record in &frame.records {
-        if let Record::SegmentOpened(opened) = record {
-            chain.learn(opened);
-        }
         apply_record(&mut overlay, &place, record)?;
     }
     apply_stripe(&mut overlay, &place)?;

@@ -25,10 +25,17 @@ struct JournalFile {
     first: ShardHeader,
 }
 
+/// A journal file whose first stripe has no sound header left on any disk, though a later stripe of it is sound.
+struct Headless {
+    segment: SegmentId,
+    lsn: Lsn,
+}
+
 /// The journal's files and a cursor that follows the chain through them.
 pub struct Chain {
     mender: Arc<Mender>,
     files: BTreeMap<SegmentId, JournalFile>,
+    headless: Vec<Headless>,
     at: Option<(SegmentId, u64)>,
     last: (Lsn, StripeHash),
     bytes_read: u64,
@@ -45,13 +52,14 @@ impl Chain {
                 Err(error) => tracing::warn!(disk = %slot.label, %error, "its journal folder cannot be listed"),
             }
         }
-        let mut files = BTreeMap::new();
+        let (mut files, mut headless) = (BTreeMap::new(), Vec::new());
         for segment in names {
-            if let Some((opened, first)) = identify(&mender, segment, StripeKind::Journal) {
-                files.insert(segment, JournalFile { opened, first });
+            match identify(&mender, segment, StripeKind::Journal) {
+                Some((opened, first)) => drop(files.insert(segment, JournalFile { opened, first })),
+                None => headless.extend(sound_after(&mender, segment, 0, Lsn(0)).map(|lsn| Headless { segment, lsn })),
             }
         }
-        Ok(Self { mender, files, at: None, last: (Lsn(0), StripeHash::ZERO), bytes_read: 0 })
+        Ok(Self { mender, files, headless, at: None, last: (Lsn(0), StripeHash::ZERO), bytes_read: 0 })
     }
 
     /// The newest stripe that was followed.
@@ -88,6 +96,7 @@ impl Chain {
     /// Takes the word of an index for where the chain ends, when too few disks are left to check it.
     pub fn trust(&mut self, lsn: Lsn, hash: StripeHash) {
         self.files.clear();
+        self.headless.clear();
         self.at = None;
         self.last = (lsn, hash);
     }
@@ -116,6 +125,13 @@ impl Chain {
         }
     }
 
+    /// Gives a stripe the shape that its file was learnt to have since.
+    pub fn correct(&self, found: &mut ChainStripe) {
+        if let Some(file) = self.files.get(&found.opened.segment) {
+            found.opened = file.opened.clone();
+        }
+    }
+
     fn follows(&self, header: &ShardHeader) -> bool {
         header.lsn == self.last.0.next() && header.previous == self.last.1
     }
@@ -141,67 +157,98 @@ impl Chain {
             .map(|(_, file)| file.opened.clone())
             .collect();
         for opened in candidates {
-            match self.mender.load(&opened, 0, None) {
+            let damage = match self.mender.load(&opened, 0, None) {
                 Ok(Some(stripe)) if self.follows(&stripe.header) => return Ok(Some(self.accept(opened, stripe))),
-                Ok(_) | Err(StorageError::Damaged { .. }) => {}
+                Ok(_) => None,
+                Err(damage @ StorageError::Damaged { .. }) => Some(damage),
                 Err(other) => return Err(other),
+            };
+            // Torn, it is void; but what follows it in its file names it. Then no older copy of it may stand in for it.
+            if let Some(later) = self.later_in(opened.segment, BLOCK_LEN) {
+                return Err(self.missing((opened.segment, 0), &format!("position {later} lies behind it"), damage));
             }
+        }
+        if let Some(lost) = self
+            .headless
+            .iter()
+            .find(|file| behind.is_none_or(|behind| file.segment > behind) && file.lsn > self.last.0.next())
+        {
+            return Err(self.missing((lost.segment, 0), &format!("position {} lies behind it", lost.lsn), None));
         }
         Ok(None)
     }
 
     /// At the end of what can be followed: the tail is void unless something later proves that there was more.
     fn end(&self, damage: Option<StorageError>) -> StorageResult<Option<ChainStripe>> {
-        let later = self.files.values().find(|file| file.first.lsn > self.last.0.next() && self.is_whole(file));
-        let proof = match later {
-            Some(file) => {
-                Some(format!("journal file {} begins at {}", file.opened.segment.file_name(), file.first.lsn))
+        let place = self.at.unwrap_or((SegmentId(0), 0));
+        if let Some(later) = self.later_in(place.0, place.1 + BLOCK_LEN) {
+            return Err(self.missing(place, &format!("position {later} lies behind it"), damage));
+        }
+        let beyond = self.files.values().filter(|file| file.first.lsn > self.last.0.next());
+        for file in beyond {
+            if let Some(later) = self.later_in(file.opened.segment, 0) {
+                let proof = format!("journal file {} holds position {later}", file.opened.segment.file_name());
+                return Err(self.missing(place, &proof, damage));
             }
-            None => self.later_in_file(),
-        };
-        let Some(proof) = proof else { return Ok(None) };
-        let (segment, offset) = self.at.unwrap_or((SegmentId(0), 0));
+        }
+        Ok(None)
+    }
+
+    /// The error for a stripe that must have been at `place` or beyond it.
+    fn missing(&self, place: (SegmentId, u64), proof: &str, damage: Option<StorageError>) -> StorageError {
         let detail = damage.map_or_else(String::new, |damage| format!(" ({damage})"));
-        Err(StorageError::Damaged {
-            segment,
-            offset,
+        StorageError::Damaged {
+            segment: place.0,
+            offset: place.1,
             lost: usize::from(self.mender.disks.m) + 1,
             width: usize::from(self.mender.disks.k) + usize::from(self.mender.disks.m),
             detail: format!(
                 "journal position {} cannot be read, but {proof}; bring back the missing disks and start again{detail}",
                 self.last.0.next()
             ),
-        })
-    }
-
-    fn is_whole(&self, file: &JournalFile) -> bool {
-        matches!(self.mender.load(&file.opened, 0, None), Ok(Some(_)))
-    }
-
-    /// Looks for a sound stripe behind the cursor in the same file: torn writes happen only at the end.
-    fn later_in_file(&self) -> Option<String> {
-        let (segment, offset) = self.at?;
-        let file = self.files.get(&segment)?;
-        let end = self.mender.longest(&file.opened);
-        let mut at = offset + BLOCK_LEN;
-        while at < end {
-            let loaded = self.mender.load(&file.opened, at, None).ok().flatten();
-            if let Some(loaded) = loaded.filter(|loaded| loaded.header.lsn > self.last.0.next()) {
-                return Some(format!("position {} lies behind it", loaded.header.lsn));
-            }
-            at += BLOCK_LEN;
         }
-        None
     }
+
+    /// Looks for a sound stripe of a position that cannot be the next, from `at` on in a file.
+    fn later_in(&self, segment: SegmentId, at: u64) -> Option<Lsn> {
+        sound_after(&self.mender, segment, at, self.last.0.next())
+    }
+}
+
+/// The first position above `than` in a journal file from `at` on: torn writes happen only at the end, so whatever is missing
+/// before a stripe that can be put together was durable. The shape of the file is asked anew at every place, as the shards of
+/// its first stripe may be the ones that are gone.
+fn sound_after(mender: &Mender, segment: SegmentId, mut at: u64, than: Lsn) -> Option<Lsn> {
+    let len = |slot| mender.files.get(slot, StripeKind::Journal, segment).ok()?.len().ok();
+    let end = mender.disks.slots().iter().filter_map(|slot| len(slot)).max()?;
+    while at < end {
+        let found = identify_at(mender, segment, StripeKind::Journal, at).filter(|(_, head)| head.lsn > than);
+        if let Some((opened, head)) = found
+            && matches!(mender.load(&opened, at, None), Ok(Some(_)))
+        {
+            return Some(head.lsn);
+        }
+        at += BLOCK_LEN;
+    }
+    None
 }
 
 /// Puts together the shape of a journal file or checkpoint from the first headers on the disks that have it.
 pub(super) fn identify(mender: &Mender, segment: SegmentId, kind: StripeKind) -> Option<(SegmentOpened, ShardHeader)> {
+    identify_at(mender, segment, kind, 0)
+}
+
+fn identify_at(
+    mender: &Mender,
+    segment: SegmentId,
+    kind: StripeKind,
+    offset: u64,
+) -> Option<(SegmentOpened, ShardHeader)> {
     let block = usize::try_from(BLOCK_LEN).unwrap_or(4096);
     let mut found: Vec<(DiskId, ShardHeader)> = Vec::new();
     for slot in mender.disks.slots() {
         let Ok(file) = mender.files.get(slot, kind, segment) else { continue };
-        let Ok(bytes) = file.read(0, block).wait(mender.disks.deadline) else { continue };
+        let Ok(bytes) = file.read(offset, block).wait(mender.disks.deadline) else { continue };
         let Ok(front) = ShardFront::decode(&bytes) else { continue };
         let head = front.header;
         if head.pool == mender.disks.pool && head.segment == segment && head.kind == kind {

@@ -159,7 +159,7 @@ impl JournalWriter {
             return Ok(self.pending_news());
         }
         let mender = self.reader.mender();
-        let next = OpenSegment::create(&mender.disks, &mender.files, self.ids.next(), StripeKind::Journal)?;
+        let next = OpenSegment::create(&mender.disks, &mender.files, self.ids.next()?, StripeKind::Journal)?;
         self.reader.register(&next.opened);
         let old = self.file.replace(next);
         let closed = old.map(|old| SegmentClosed { segment: old.id(), len: old.next_offset });

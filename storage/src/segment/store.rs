@@ -33,13 +33,20 @@ const SPACE_CHECK_EVERY: u64 = 32;
 pub struct SegmentIds {
     epoch: Epoch,
     next: AtomicU32,
+    refused: Option<String>,
 }
 
 impl SegmentIds {
     /// Names of `epoch`, from its first.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, next: AtomicU32::new(1) }
+        Self { epoch, next: AtomicU32::new(1), refused: None }
+    }
+
+    /// No names: a vault that was opened read-only began no epoch, and names of the one before are taken (R3).
+    #[must_use]
+    pub fn none(epoch: Epoch, reason: &str) -> Self {
+        Self { refused: Some(reason.to_owned()), ..Self::new(epoch) }
     }
 
     /// The life of the process.
@@ -49,9 +56,11 @@ impl SegmentIds {
     }
 
     /// The next name.
-    #[must_use]
-    pub fn next(&self) -> SegmentId {
-        SegmentId::new(self.epoch, self.next.fetch_add(1, Ordering::Relaxed))
+    pub fn next(&self) -> StorageResult<SegmentId> {
+        if let Some(reason) = &self.refused {
+            return Err(StorageError::ReadOnly { reason: reason.clone() });
+        }
+        Ok(SegmentId::new(self.epoch, self.next.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -266,7 +275,7 @@ impl SegmentStore {
                 return Ok(first.clone());
             }
         }
-        let segment = OpenSegment::create(&self.disks, &self.files, self.ids.next(), StripeKind::Data)?;
+        let segment = OpenSegment::create(&self.disks, &self.files, self.ids.next()?, StripeKind::Data)?;
         self.reader.register(&segment.opened);
         self.news.lock().push(segment.opened.clone().into());
         let handles = Arc::new(segment.handles());
@@ -297,7 +306,8 @@ impl SegmentStore {
             return Ok(());
         }
         for slot in self.disks.writable() {
-            let space = slot.readable().map(|disk| disk.space()).transpose()?;
+            // A disk that does not say is no reason to refuse: its next write tells whether it still takes any.
+            let space = slot.readable().and_then(|disk| disk.space().ok());
             if let Some(space) = space.filter(|space| space.free < RESERVE_BYTES) {
                 self.appended.store(0, Ordering::Relaxed);
                 return Err(StorageError::Full(format!(

@@ -42,6 +42,26 @@ pub enum OpKind {
     Write,
     /// `DiskFile::sync`, `Disk::sync_folder` and `Disk::make_folder`.
     Sync,
+    /// `Disk::create`.
+    Create,
+    /// Every other question or change of names and lengths: open, list, rename, remove, length, truncation, free space.
+    Name,
+}
+
+impl OpKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Sync, Self::Create, Self::Name];
+}
+
+/// A fault that struck.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// Kind of operation.
+    pub op: OpKind,
+    /// Disk.
+    pub disk: usize,
+    /// File or folder.
+    pub file: String,
 }
 
 /// What happens to the operation.
@@ -109,6 +129,8 @@ impl Rule {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     rules: Vec<Rule>,
+    counts: [u64; OpKind::ALL.len()],
+    hits: Vec<Hit>,
 }
 
 impl Faults {
@@ -120,8 +142,19 @@ impl Faults {
         self.rules.clear();
     }
 
+    /// Operations of a kind so far.
+    pub(super) fn count(&self, op: OpKind) -> u64 {
+        self.counts[op as usize]
+    }
+
+    /// Faults that struck so far.
+    pub(super) fn hits(&self) -> &[Hit] {
+        &self.hits
+    }
+
     /// Counts the operation with every rule it fits, and returns the first effect that is due.
     pub(super) fn meet(&mut self, op: OpKind, disk: usize, file: &str) -> Option<Effect> {
+        self.counts[op as usize] += 1;
         let mut due = None;
         for rule in &mut self.rules {
             let fits = rule.op == op
@@ -133,6 +166,9 @@ impl Faults {
                     due = due.or(Some(rule.effect));
                 }
             }
+        }
+        if due.is_some() {
+            self.hits.push(Hit { op, disk, file: file.to_owned() });
         }
         due
     }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use self::ops::SimDisk;
-use super::faults::{Faults, Rng, Rule};
+use super::faults::{Faults, Hit, OpKind, Rng, Rule};
 use super::sim_medium::Medium;
 use crate::disk::Disk;
 
@@ -182,6 +182,18 @@ impl SimPool {
     /// Ends all faults by rule.
     pub fn clear_rules(&self) {
         self.world.lock().faults.clear();
+    }
+
+    /// Operations of a kind so far, over all disks and boots.
+    #[must_use]
+    pub fn count(&self, op: OpKind) -> u64 {
+        self.world.lock().faults.count(op)
+    }
+
+    /// The faults by rule that struck so far.
+    #[must_use]
+    pub fn hits(&self) -> Vec<Hit> {
+        self.world.lock().faults.hits().to_vec()
     }
 
     /// Sets a disk's size: writes beyond fail as on a full disk.

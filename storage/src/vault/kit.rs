@@ -10,14 +10,14 @@ use kovcheg_format::superblock::FailureDomain;
 
 use crate::disk::Disk;
 use crate::disk::open::{DriverChoice, open_disk};
-use crate::disk::superblock::{self};
+use crate::disk::superblock::{self, SuperblockError};
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::journal::sequencer::Commit;
 use crate::keys::recovery::open_slot;
 use crate::object::guard::audit;
 use crate::vault::operator;
-use crate::vault::pool::{FoundPool, choose, survey};
+use crate::vault::pool::{FoundDisk, FoundPool, choose, survey};
 
 /// Checks the code against the key slots and remembers on every disk that it was shown; durable on return, audited.
 pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<()> {
@@ -28,17 +28,32 @@ pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<
     let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
     engine
         .commit(Commit::of(Box::new(move |moment| Ok(vec![audit(moment, Action::ConfirmRecoveryKit, &by, "", "")]))))?;
+    let mut taken = 0;
+    let mut complaints = Vec::new();
     for disk in &found.disks {
-        let read = superblock::read(disk.disk.as_ref()).map_err(|error| operator(error.to_string()))?;
-        let mut block = read.block;
-        block.sequence += 1;
-        if let Some(slot) = block.key_slots.get_mut(at) {
-            slot.confirmed = true;
+        match confirm_on(disk, at) {
+            Ok(()) => taken += 1,
+            Err(error) => {
+                tracing::warn!(%error, "the recovery kit is not confirmed on this disk");
+                complaints.push(error.to_string());
+            }
         }
-        superblock::update(disk.disk.as_ref(), &block).map_err(|error| operator(error.to_string()))?;
+    }
+    // The newest superblock of any disk counts, and as many disks as this never go together (W-1).
+    if taken <= usize::from(found.newest.m) {
+        return Err(operator(complaints.join("; ")));
     }
     engine.kit_confirmed.store(true, Ordering::Release);
     Ok(())
+}
+
+fn confirm_on(disk: &FoundDisk, at: usize) -> Result<(), SuperblockError> {
+    let mut block = superblock::read(disk.disk.as_ref())?.block;
+    block.sequence += 1;
+    if let Some(slot) = block.key_slots.get_mut(at) {
+        slot.confirmed = true;
+    }
+    superblock::update(disk.disk.as_ref(), &block)
 }
 
 /// Opens the root key with the recovery kit and writes it to a new key file (0600, durable on return). The vault must be stopped.

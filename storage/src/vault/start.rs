@@ -257,7 +257,10 @@ fn wire(
     last: (Lsn, StripeHash),
 ) -> StorageResult<Engine> {
     let reader = Arc::new(SegmentReader::new(mender.clone(), parts.index.clone()));
-    let ids = Arc::new(SegmentIds::new(epoch));
+    let ids = Arc::new(match &base.read_only {
+        None => SegmentIds::new(epoch),
+        Some(reason) => SegmentIds::none(epoch, reason),
+    });
     let store = Arc::new(SegmentStore::new(reader.clone(), ids.clone(), parts.clock.clone(), &parts.config));
     let sequencer = match base.read_only {
         Some(_) => None,

@@ -9,7 +9,12 @@
 )]
 
 mod crash;
+mod decay;
+mod forks;
+mod nth_fault;
+mod random_model;
 mod script;
+mod view;
 
 use std::sync::Arc;
 

@@ -130,8 +130,14 @@ fn check_stripes(
                     report.stripes += 1;
                 }
                 Ok(None) if row.opened.kind != StripeKind::Data => {}
-                Ok(None) => report.damaged_stripes.push(format!("{}:{offset}", row.opened.segment.file_name())),
-                Err(error @ StorageError::Damaged { .. }) => report.damaged_stripes.push(error.to_string()),
+                Ok(None) => {
+                    engine.lookup.mark_stripe_damaged(row.opened.segment, offset)?;
+                    report.damaged_stripes.push(format!("{}:{offset}", row.opened.segment.file_name()));
+                }
+                Err(error @ StorageError::Damaged { .. }) => {
+                    engine.lookup.mark_stripe_damaged(row.opened.segment, offset)?;
+                    report.damaged_stripes.push(error.to_string());
+                }
                 Err(other) => return Err(other),
             }
             state.stripes_done += 1;

@@ -87,7 +87,15 @@ impl SimDisk {
     ) -> DiskResult<T> {
         let mut world = self.world.lock();
         self.admit(&world, op, name)?;
-        act(&mut world.media[self.number]).map_err(|error| self.error(op, name, error))
+        let kind = if op == "create" { OpKind::Create } else { OpKind::Name };
+        // Probes are made by a clock, not by what is done to a vault: they would make counts differ from run to run.
+        let effect = if op == "probe" { None } else { world.faults.meet(kind, self.number, name) };
+        match effect {
+            Some(Effect::Eio) => Err(Error::from_raw_os_error(libc::EIO)),
+            Some(Effect::Enospc) => Err(ErrorKind::StorageFull.into()),
+            _ => act(&mut world.media[self.number]),
+        }
+        .map_err(|error| self.error(op, name, error))
     }
 
     /// Counts a sync, lets it have its effect or a part of it, and cuts the power if it is time.

@@ -4,27 +4,23 @@
 //! opened with an empty index or one as old as its last flush, compared with the model, written to, opened and compared again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kovcheg_format::frame::Frame;
 use kovcheg_format::id::StripeHash;
 use kovcheg_format::record::Record;
-use kovcheg_format::record::upload::{PartPut, UploadCreated};
-use kovcheg_format::record::version::VersionPut;
 use kovcheg_format::shard::{ShardFront, StripeKind};
 use parking_lot::Mutex;
 
 use super::script::{Play, State, next, steps};
+use super::view::{observe, told};
 use super::{bytes, fresh};
 use crate::engine::Engine;
 use crate::index::memory::MemoryIndex;
-use crate::index::{Column, rows};
 use crate::journal::recover::open_frame;
 use crate::journal::scan::Chain;
-use crate::object::bucket;
-use crate::testing::driver::{get, get_range, put};
+use crate::testing::driver::put;
 use crate::testing::sim_disk::{Frozen, SimPool};
 use crate::testing::world::World;
 
@@ -90,73 +86,6 @@ impl Nonces {
     }
 }
 
-/// What clients see of a vault.
-fn observe(engine: &Arc<Engine>) -> State {
-    let mut state = State::new();
-    for bucket in bucket::all(engine.index.as_ref()).unwrap() {
-        state.insert(format!("{}/", bucket.name), Arc::default());
-    }
-    let mut keys = Vec::new();
-    rows::scan::<VersionPut>(engine.index.as_ref(), Column::Version, &[], None, &mut |_, version| {
-        keys.push(version.key);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    for key in keys {
-        let content = get(engine, "ledger", &key).unwrap_or_else(|error| panic!("{key}: {error}"));
-        state.insert(format!("ledger/{key}"), Arc::new(content));
-    }
-    observe_uploads(engine, &mut state);
-    state
-}
-
-fn observe_uploads(engine: &Arc<Engine>, state: &mut State) {
-    let mut uploads: Vec<UploadCreated> = Vec::new();
-    rows::scan(engine.index.as_ref(), Column::Upload, &[], None, &mut |_, upload| {
-        uploads.push(upload);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    for upload in uploads {
-        state.insert(format!("ledger?{}/0", upload.upload), Arc::default());
-        for number in 1..4 {
-            let key = kovcheg_format::key::part(upload.upload, number);
-            let Some(part) = rows::get::<PartPut>(engine.index.as_ref(), Column::Part, &key).unwrap() else { continue };
-            let content = get_range(engine, as_version(engine, &part), 0, part.size).unwrap();
-            state.insert(format!("ledger?{}/{number}", upload.upload), Arc::new(content));
-        }
-    }
-}
-
-/// A part as if it were an object, to read it.
-fn as_version(engine: &Engine, part: &PartPut) -> VersionPut {
-    let bucket = bucket::find(engine.index.as_ref(), "ledger").unwrap();
-    VersionPut {
-        bucket: bucket.bucket,
-        key: "part".into(),
-        version: kovcheg_format::id::VersionId::ZERO,
-        null_version: true,
-        kind: kovcheg_format::record::version::VersionKind::Object,
-        domain: bucket.domain,
-        size: part.size,
-        etag: part.etag.clone(),
-        created_at: 0,
-        headers: Vec::new(),
-        metadata: Vec::new(),
-        tags: Vec::new(),
-        checksums: Vec::new(),
-        parts: Vec::new(),
-        manifest: part.manifest.clone(),
-        crc: part.crc,
-        facts: kovcheg_format::record::version::VersionFacts::free(0),
-        by: crate::testing::driver::origin(),
-    }
-}
-
-fn told(state: &State) -> Vec<String> {
-    state.iter().map(|(name, content)| format!("{name}={}", content.len())).collect()
-}
-
 /// The states after 0, 1, 2 … acknowledged steps; the first two are before and after the first start.
 fn states(script: &[super::script::Step]) -> Vec<State> {
     let mut states = vec![State::new(), State::new()];
@@ -174,7 +103,7 @@ fn check(world: &World, moment: &Moment, states: &[State], seed: u64, nonces: &A
     let (before, after) = (&states[moment.acknowledged], states.get(moment.acknowledged + 1));
     let place = format!("sync {}, step {}, KOVCHEG_SEED={seed}", moment.sync, moment.acknowledged);
     let opened = world.open(pool.disks(), index.clone()).unwrap_or_else(|error| panic!("{place}: {error}"));
-    let found = observe(opened.vault.engine());
+    let found = observe(opened.vault.engine()).unwrap_or_else(|error| panic!("{place}: {error}"));
     assert!(
         found == *before || Some(&found) == after,
         "{place}:\nfound  {:?}\nbefore {:?}\nafter  {:?}",
@@ -190,7 +119,7 @@ fn check(world: &World, moment: &Moment, states: &[State], seed: u64, nonces: &A
     let opened = world.open(pool.disks(), fresh()).unwrap_or_else(|error| panic!("{place}, again: {error}"));
     let mut expected = found;
     expected.insert("ledger/after-the-cut".into(), Arc::new(bytes(moment.sync, 50_000)));
-    assert!(observe(opened.vault.engine()) == expected, "{place}: differs after a write and another start");
+    assert!(observe(opened.vault.engine()).unwrap() == expected, "{place}: differs after a write and another start");
 }
 
 fn hook(pool: &SimPool, nonces: &Arc<Mutex<Nonces>>) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kovcheg_format::id::UploadId;
 
 use super::bytes;
+use crate::error::StorageResult;
 use crate::index::memory::MemoryIndex;
 use crate::object::types::UploadRef;
 use crate::testing::driver::{
@@ -118,6 +119,36 @@ pub fn next(state: &State, step: &Step) -> State {
     state
 }
 
+/// Does a step on an open vault. Whoever plays the script opens and closes, and makes the faults.
+pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
+    let engine = vault.engine();
+    match step {
+        Step::Bucket(name) => create_bucket(engine, name).map(drop),
+        Step::DropBucket(name) => delete_bucket(engine, name),
+        Step::Put(key, seed, len) => put(engine, "ledger", key, &bytes(*seed, *len)).map(drop),
+        Step::Delete(key) => delete(engine, "ledger", key).map(drop),
+        Step::Upload(n) => create_upload(engine, &upload_ref(*n)).map(drop),
+        Step::Part(n, number, seed, len) => {
+            let etag = number.to_string();
+            put_part(engine, &upload_ref(*n), *number, &etag, &bytes(*seed, *len)).map(drop)
+        }
+        Step::Complete(n) => {
+            let parts: &[(u16, &str)] = if *n == 0 { &[(1, "1"), (2, "2")] } else { &[(2, "2")] };
+            complete(engine, &upload_ref(*n), parts).map(drop)
+        }
+        Step::Abort(n) => abort(engine, &upload_ref(*n)),
+        Step::Root(key) => vault.set_root_credential(key, "secret").map(drop),
+        Step::Denial => {
+            engine.denials.note(origin(), "ledger", "key", "a test");
+            Ok(())
+        }
+        Step::Checkpoint => engine.checkpoint().map(drop),
+        Step::Kit => vault.confirm_recovery_kit(code),
+        Step::Fault(_) => put(engine, "ledger", "key-0", &bytes(77, 60_000)).map(drop),
+        Step::Reopen(_) => Ok(()),
+    }
+}
+
 /// A vault in the middle of the script.
 pub struct Play {
     /// The world.
@@ -144,38 +175,16 @@ impl Play {
     /// Does a step, which must succeed.
     pub fn act(&mut self, step: &Step) {
         self.pool.clear_rules();
-        let vault = self.vault.take().unwrap();
-        let engine = vault.engine();
-        match step {
-            Step::Bucket(name) => drop(create_bucket(engine, name).unwrap()),
-            Step::DropBucket(name) => delete_bucket(engine, name).unwrap(),
-            Step::Put(key, seed, len) => drop(put(engine, "ledger", key, &bytes(*seed, *len)).unwrap()),
-            Step::Delete(key) => drop(delete(engine, "ledger", key).unwrap()),
-            Step::Upload(n) => drop(create_upload(engine, &upload_ref(*n)).unwrap()),
-            Step::Part(n, number, seed, len) => {
-                let etag = number.to_string();
-                put_part(engine, &upload_ref(*n), *number, &etag, &bytes(*seed, *len)).unwrap();
-            }
-            Step::Complete(n) => drop({
-                let parts: &[(u16, &str)] = if *n == 0 { &[(1, "1"), (2, "2")] } else { &[(2, "2")] };
-                complete(engine, &upload_ref(*n), parts).unwrap()
-            }),
-            Step::Abort(n) => abort(engine, &upload_ref(*n)).unwrap(),
-            Step::Root(key) => drop(vault.set_root_credential(key, "secret").unwrap()),
-            Step::Denial => engine.denials.note(origin(), "ledger", "key", "a test"),
-            Step::Checkpoint => assert!(engine.checkpoint().unwrap()),
-            Step::Kit => vault.confirm_recovery_kit(&self.code).unwrap(),
-            Step::Fault(disk) => {
-                self.pool.add_rule(Rule::new(OpKind::Write, 1, Effect::Eio).on_disk(*disk));
-                put(engine, "ledger", "key-0", &bytes(77, 60_000)).unwrap();
-            }
-            Step::Reopen(without) => {
-                vault.close().unwrap();
-                let disks = (0..6).filter(|disk| !without.contains(disk)).map(|disk| self.pool.disk(disk)).collect();
-                self.vault = Some(self.world.open(disks, self.index.clone()).unwrap().vault);
-                self.acknowledged.fetch_add(1, Ordering::SeqCst);
-                return;
-            }
+        let mut vault = self.vault.take().unwrap();
+        if let Step::Fault(disk) = step {
+            self.pool.add_rule(Rule::new(OpKind::Write, 1, Effect::Eio).on_disk(*disk));
+        }
+        if let Step::Reopen(without) = step {
+            vault.close().unwrap();
+            let disks = (0..6).filter(|disk| !without.contains(disk)).map(|disk| self.pool.disk(disk)).collect();
+            vault = self.world.open(disks, self.index.clone()).unwrap().vault;
+        } else {
+            perform(&vault, &self.code, step).unwrap();
         }
         self.vault = Some(vault);
         self.acknowledged.fetch_add(1, Ordering::SeqCst);

@@ -1,0 +1,147 @@
+//! What clients see of a vault, to be compared with the model; and what its index holds, row by row.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use kovcheg_format::record::upload::{PartPut, UploadCreated};
+use kovcheg_format::record::version::VersionPut;
+
+use super::fresh;
+use super::script::State;
+use crate::engine::Engine;
+use crate::error::StorageResult;
+use crate::index::{Column, IndexRead, rows};
+use crate::object::bucket;
+use crate::testing::driver::{get, get_range};
+use crate::testing::sim_disk::SimPool;
+use crate::testing::world::World;
+
+/// What clients see of a vault.
+pub fn observe(engine: &Arc<Engine>) -> StorageResult<State> {
+    let mut state = State::new();
+    for bucket in bucket::all(engine.index.as_ref())? {
+        state.insert(format!("{}/", bucket.name), Arc::default());
+    }
+    for key in keys(engine)? {
+        state.insert(format!("ledger/{key}"), Arc::new(get(engine, "ledger", &key)?));
+    }
+    observe_uploads(engine, &mut state)?;
+    Ok(state)
+}
+
+/// Keys of all objects.
+pub fn keys(engine: &Engine) -> StorageResult<Vec<String>> {
+    let mut keys = Vec::new();
+    rows::scan::<VersionPut>(engine.index.as_ref(), Column::Version, &[], None, &mut |_, version| {
+        keys.push(version.key);
+        ControlFlow::Continue(())
+    })?;
+    Ok(keys)
+}
+
+fn observe_uploads(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
+    let mut uploads: Vec<UploadCreated> = Vec::new();
+    rows::scan(engine.index.as_ref(), Column::Upload, &[], None, &mut |_, upload| {
+        uploads.push(upload);
+        ControlFlow::Continue(())
+    })?;
+    for upload in uploads {
+        state.insert(format!("ledger?{}/0", upload.upload), Arc::default());
+        for number in 1..4 {
+            let key = kovcheg_format::key::part(upload.upload, number);
+            let Some(part) = rows::get::<PartPut>(engine.index.as_ref(), Column::Part, &key)? else { continue };
+            let content = get_range(engine, as_version(engine, &part)?, 0, part.size)?;
+            state.insert(format!("ledger?{}/{number}", upload.upload), Arc::new(content));
+        }
+    }
+    Ok(())
+}
+
+/// A part as if it were an object, to read it.
+fn as_version(engine: &Engine, part: &PartPut) -> StorageResult<VersionPut> {
+    let bucket = bucket::find(engine.index.as_ref(), "ledger")?;
+    Ok(VersionPut {
+        bucket: bucket.bucket,
+        key: "part".into(),
+        version: kovcheg_format::id::VersionId::ZERO,
+        null_version: true,
+        kind: kovcheg_format::record::version::VersionKind::Object,
+        domain: bucket.domain,
+        size: part.size,
+        etag: part.etag.clone(),
+        created_at: 0,
+        headers: Vec::new(),
+        metadata: Vec::new(),
+        tags: Vec::new(),
+        checksums: Vec::new(),
+        parts: Vec::new(),
+        manifest: part.manifest.clone(),
+        crc: part.crc,
+        facts: kovcheg_format::record::version::VersionFacts::free(0),
+        by: crate::testing::driver::origin(),
+    })
+}
+
+/// A state in few words.
+pub fn told(state: &State) -> Vec<String> {
+    state.iter().map(|(name, content)| format!("{name}={}", content.len())).collect()
+}
+
+/// What differs between two states.
+pub fn difference(found: &State, expected: &State) -> String {
+    let names: std::collections::BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    let differing = names.into_iter().filter(|name| found.get(*name) != expected.get(*name));
+    let len = |content: Option<&Arc<Vec<u8>>>| content.map_or("absent".to_owned(), |bytes| bytes.len().to_string());
+    let each = differing.map(|name| format!("{name}: {} for {}", len(found.get(name)), len(expected.get(name))));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Every row of every column.
+pub fn all_rows(view: &dyn IndexRead) -> BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
+    let mut rows = BTreeMap::new();
+    for column in Column::ALL {
+        view.scan(column, &[], None, &mut |key, value| {
+            rows.insert((column.name(), key.to_vec()), value.to_vec());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    }
+    rows
+}
+
+/// Compares an index with one built from a copy of the disks alone, row by row and by digest (W-2): once with the checkpoints,
+/// once without them. `present` are the disks that the copy is opened with.
+pub fn check_rebuilt(world: &World, pool: &SimPool, present: &[usize], live: &dyn IndexRead) -> Result<(), String> {
+    let frozen = pool.freeze();
+    for checkpoints in [true, false] {
+        let copy = frozen.thaw(1);
+        for disk in 0..6 {
+            for (file, _) in
+                copy.files(disk).iter().filter(|(file, _)| !checkpoints && file.starts_with("checkpoints/"))
+            {
+                copy.disk(disk).remove(file).unwrap();
+            }
+        }
+        let rebuilt = fresh();
+        let disks = present.iter().map(|disk| copy.disk(*disk)).collect();
+        let opened = world.open_with(disks, rebuilt.clone(), true);
+        let opened = opened.map_err(|error| format!("to rebuild (checkpoints: {checkpoints}): {error}"))?;
+        let (live_rows, rebuilt_rows) = (all_rows(live), all_rows(rebuilt.as_ref()));
+        let names = live_rows.keys().chain(rebuilt_rows.keys());
+        if let Some(row) = names.into_iter().find(|name| live_rows.get(*name) != rebuilt_rows.get(*name)) {
+            return Err(format!("row {row:?} differs (checkpoints: {checkpoints})"));
+        }
+        let digests = [
+            rows::digest(live).unwrap(),
+            rows::digest(rebuilt.as_ref()).unwrap(),
+            crate::index::digest::digest_of(live).unwrap(),
+            crate::index::digest::digest_of(rebuilt.as_ref()).unwrap(),
+        ];
+        if digests.iter().any(|digest| *digest != digests[0]) {
+            return Err(format!("digests differ (checkpoints: {checkpoints})"));
+        }
+        drop(opened);
+    }
+    Ok(())
+}
