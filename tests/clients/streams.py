@@ -10,10 +10,14 @@ s3.create_bucket(Bucket="streams")
 
 for length in (0, 1, 70_000, 12 << 20):
     body = data(length)
+    asked = length > 0
     with tempfile.TemporaryFile() as file:
         file.write(body)
         file.seek(0)
-        s3.put_object(Bucket="streams", Key="file", Body=file, Metadata={"length": str(length)})
+        put = s3.put_object(Bucket="streams", Key="file", Body=file, Metadata={"length": str(length)})
+    # A body that was not asked for by `100 Continue` must not leave the connection in doubt.
+    ends = put["ResponseMetadata"]["HTTPHeaders"].get("connection") == "close"
+    assert ends != asked, put
     got = s3.get_object(Bucket="streams", Key="file")
     assert got["ContentLength"] == length and got["Metadata"] == {"length": str(length)}, got
     same(b"".join(got["Body"].iter_chunks(100_000)), body, "a file put, read in pieces")

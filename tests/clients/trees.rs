@@ -85,3 +85,26 @@ fn a_tree_goes_up_and_comes_down() {
     user.run(&["s3", "rm", "--recursive", "s3://trees", "--only-show-errors"]);
     assert!(vault.client().list("trees", "", 1000).is_empty(), "rm --recursive leaves nothing behind");
 }
+
+/// awscli keeps a connection on which it got a final answer where it waited for `100 Continue`, takes the next answer on it for
+/// another, and waits for more until the server hangs up: a tree with an empty file took a minute, or failed with 'ETag'. An
+/// empty body is asked for by nobody, so such an answer must end its connection.
+#[test]
+fn an_empty_file_does_not_spoil_the_connection() {
+    let vault = Vault::start_new("AWSEMPTY");
+    let user = User::of(&vault);
+    user.run(&["configure", "set", "default.s3.max_concurrent_requests", "1"]);
+    user.run(&["s3", "mb", "s3://trees"]);
+    for name in ["a", "b-empty", "c", "d-empty", "e-empty", "f"] {
+        user.file(&format!("src/{name}"), if name.ends_with("empty") { b"" } else { b"content" });
+    }
+    let output = user.aws(&["s3", "sync", "src", "s3://trees", "--debug"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("NOT sending request body"), "awscli no longer asks before an empty body: this tests nothing");
+    let spoilt = said.lines().find(|line| line.contains("Failed to parse headers"));
+    assert_eq!(spoilt, None, "an answer was taken for another");
+    // An error before the body is such an answer too.
+    user.fails(&["s3", "sync", "src", "s3://nowhere"], &["NoSuchBucket"]);
+    assert_eq!(vault.client().list("trees", "", 10).len(), 6);
+}

@@ -218,7 +218,7 @@ fn crash(vault: &mut Vault, count: u64, rng: &mut Rng) -> Started {
     let started =
         Started { stripes: field("replayed"), bytes: field("replayed_bytes"), read: Read::of(vault.pid()), took };
     let data = vault.status()["logical_bytes"].as_u64().unwrap() / MIB;
-    println!("start of a vault of {data} MiB after {tail} stripes of tail: {started:?}");
+    println!("start of a vault of {data} MiB after {tail} stripes of tail: {:.2?}, {started:?}", started.took);
     assert!(
         (tail..=tail + OWN_COMMITS).contains(&started.stripes),
         "a tail of {tail} stripes, and {} were replayed",

@@ -245,7 +245,10 @@ fn finish_head(
         }
     }
     let refused_early = watch.failure().is_some() || overloaded;
-    if refused_early {
+    // A final answer where the client waits for `100 Continue` leaves open whether its body follows. awscli is mistaken about
+    // such a connection from then on, and takes a later answer on it for another.
+    let never_asked = head.waits_for_continue && !watch.started();
+    if refused_early || never_asked {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
