@@ -97,7 +97,7 @@ fn listings_come_in_pages() {
     let folders: Vec<String> = (0..24).map(|n| format!("dir {n:02}/")).collect();
     assert_eq!(strings(&by_folder), folders);
     let after =
-        user.json(&[&list[..], &["--prefix", "dir 03/", "--start-after", &keys[200], &names[0], names[1]]].concat());
+        user.json(&[&list[..], &["--prefix", "dir 03/", "--start-after", &keys[200], names[0], names[1]]].concat());
     let expected: Vec<&String> = keys.iter().filter(|key| key.starts_with("dir 03/") && **key > keys[200]).collect();
     assert_eq!(strings(&after), expected);
     let v1 = user.json(&["s3api", "list-objects", "--bucket", "bkt", "--page-size", "400", names[0], names[1]]);

@@ -101,7 +101,10 @@ fn an_empty_file_does_not_spoil_the_connection() {
     let output = user.aws(&["s3", "sync", "src", "s3://trees", "--debug"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("NOT sending request body"), "awscli no longer asks before an empty body: this tests nothing");
+    assert!(
+        said.contains("NOT sending request body"),
+        "awscli no longer asks before an empty body: this tests nothing"
+    );
     let spoilt = said.lines().find(|line| line.contains("Failed to parse headers"));
     assert_eq!(spoilt, None, "an answer was taken for another");
     // An error before the body is such an answer too.

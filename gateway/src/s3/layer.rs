@@ -229,7 +229,11 @@ fn finish_head(
         let code = response.body().bytes().and_then(|bytes| code_of(&bytes).map(str::to_owned));
         complete_error(response, &head.resource, caller);
         let code = code.unwrap_or_else(|| status.as_u16().to_string());
-        tracing::debug!(op = caller.operation(), status = status.as_u16(), code, "refused or failed");
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::warn!(op = caller.operation(), code, "a request failed inside the vault");
+        } else {
+            tracing::debug!(op = caller.operation(), status = status.as_u16(), code, "refused or failed");
+        }
         if status == StatusCode::FORBIDDEN {
             record_denial(shared, caller, head, &code);
         }
