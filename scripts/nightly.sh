@@ -1,14 +1,25 @@
 #!/usr/bin/env bash
-# make test with hundreds of rounds, and the tests that take hours (marked #[ignore]).
+# make test with hundreds of rounds and the sizes of the acceptance figures, and the tests that take hours (marked #[ignore]).
+# KOVCHEG_NIGHTLY_GIB: size of the largest vault (16); KOVCHEG_TEST_DIR: where it lies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/stages.sh
 
-export KOVCHEG_NIGHTLY=1
+export KOVCHEG_BIG=${KOVCHEG_BIG:-1}
+export KOVCHEG_NIGHTLY_GIB=${KOVCHEG_NIGHTLY_GIB:-16}
 export KOVCHEG_ROUNDS=${KOVCHEG_ROUNDS:-200}
 export KOVCHEG_CUTS=${KOVCHEG_CUTS:-200}
-export KOVCHEG_FUZZ_ROUNDS=${KOVCHEG_FUZZ_ROUNDS:-5000000}
+export KOVCHEG_FUZZ_ROUNDS=${KOVCHEG_FUZZ_ROUNDS:-500}
 export PROPTEST_CASES=${PROPTEST_CASES:-20000}
+
+# The tests look themselves; but hours later.
+place=${KOVCHEG_TEST_DIR:-${TMPDIR:-/tmp}}
+needed=$((KOVCHEG_NIGHTLY_GIB * 13 / 8 + 3))
+free=$(df -Pk "$place" | awk 'NR == 2 { printf "%d", $4 / 1048576 }')
+if ((free < needed)); then
+    echo "$free GiB are free in $place, $needed are needed: set KOVCHEG_TEST_DIR elsewhere, or KOVCHEG_NIGHTLY_GIB smaller" >&2
+    exit 1
+fi
 
 stage 'make test, many rounds' scripts/test.sh
 # shellcheck disable=SC2086 # the flags are words

@@ -13,13 +13,17 @@ use crate::error::AppError;
 /// Bounds of every duration histogram, seconds: from a cached read to a stuck disk.
 const SECONDS: [f64; 14] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
+/// What s3s logs is left out unless the operator names it: it calls every mistake of a client an ERROR, so that anybody who
+/// reaches the port could fill the log. The gateway logs what is the vault's fault, and audits refusals.
+const QUIET: &str = "s3s=off";
+
 /// Starts logging. Called once, before anything that logs; a second call is an error.
 ///
 /// # Errors
 /// When the filter is not one, or logging was started already.
 pub fn start_logs(log: &LogSection) -> Result<(), AppError> {
     let failed = |reason: String| AppError::Machinery { what: "logging (`log.level`)", reason };
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| failed(error.to_string()))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", log.level)).map_err(|error| failed(error.to_string()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -5,6 +5,7 @@
 pub mod corrupt;
 pub mod data;
 pub mod metrics;
+pub mod postgres;
 pub mod s3;
 pub mod seed;
 pub mod shards;

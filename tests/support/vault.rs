@@ -24,7 +24,14 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A folder that goes away with its owner, unless the test failed: then it stays, and says where it is.
 #[derive(Debug)]
-pub struct Folder(pub PathBuf);
+pub struct Folder(pub PathBuf, Kept);
+
+/// Whether a folder outlives a failed test.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    WhenFailed,
+    Never,
+}
 
 impl Folder {
     /// A fresh folder below `KOVCHEG_TEST_DIR` or the system's temporary folder.
@@ -33,13 +40,13 @@ impl Folder {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("kovcheg-tests-{}-{number}-{name}", std::process::id()));
         fs::create_dir_all(&path).expect("a folder for the test");
-        Self(path)
+        Self(path, Kept::WhenFailed)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.1 == Kept::WhenFailed {
             println!("kept for inspection: {}", self.0.display());
         } else {
             let _ = fs::remove_dir_all(&self.0);
@@ -97,6 +104,11 @@ impl Vault {
         let mut vault = Self::prepare(name);
         vault.start();
         vault
+    }
+
+    /// Removes its folder also when the test fails: for vaults too large to be kept.
+    pub fn keep_nothing(&mut self) {
+        self.folder.1 = Kept::Never;
     }
 
     /// Starts with this configuration file from now on.

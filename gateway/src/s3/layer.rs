@@ -229,7 +229,11 @@ fn finish_head(
         let code = response.body().bytes().and_then(|bytes| code_of(&bytes).map(str::to_owned));
         complete_error(response, &head.resource, caller);
         let code = code.unwrap_or_else(|| status.as_u16().to_string());
-        tracing::debug!(op = caller.operation(), status = status.as_u16(), code, "refused or failed");
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::warn!(op = caller.operation(), code, "a request failed inside the vault");
+        } else {
+            tracing::debug!(op = caller.operation(), status = status.as_u16(), code, "refused or failed");
+        }
         if status == StatusCode::FORBIDDEN {
             record_denial(shared, caller, head, &code);
         }
@@ -245,7 +249,10 @@ fn finish_head(
         }
     }
     let refused_early = watch.failure().is_some() || overloaded;
-    if refused_early {
+    // A final answer where the client waits for `100 Continue` leaves open whether its body follows. awscli is mistaken about
+    // such a connection from then on, and takes a later answer on it for another.
+    let never_asked = head.waits_for_continue && !watch.started();
+    if refused_early || never_asked {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -232,6 +232,7 @@ pub fn start(mut parts: Parts) -> StorageResult<Started> {
         epoch = epoch.0,
         lsn = recovered.last.0.0,
         replayed = recovered.replayed,
+        replayed_bytes = recovered.bytes_read,
         read_only = engine.read_only.as_deref().unwrap_or("no"),
         "vault opened"
     );

@@ -312,6 +312,15 @@ impl DiskFile for SimFile {
         self.disk.with("stat", &self.name, |medium| Ok(medium.len(self.inode)))
     }
 
+    /// As a file system may do it: the file is that long at once, and after a cut it may be or not.
+    fn reserve(&self, len: u64) {
+        if self.len().is_ok_and(|now| now < len)
+            && let Err(error) = self.set_len(len)
+        {
+            tracing::debug!(%error, "nothing is reserved");
+        }
+    }
+
     fn set_len(&self, len: u64) -> DiskResult<()> {
         self.disk.with("truncate", &self.name, |medium| {
             medium.set_len(self.inode, len);

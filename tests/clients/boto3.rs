@@ -1,0 +1,48 @@
+//! Goal: programs written against boto3 work as against AWS. Method: one Python script per theme, each on a vault of its own;
+//! every script says its goal in its first line, and its assertions end it with an exit code.
+
+use crate::support::vault::Vault;
+use crate::user::User;
+
+fn run(name: &str, script: &str) {
+    let vault = Vault::start_new(name);
+    let mut user = User::of(&vault);
+    if let Ok(seed) = std::env::var("KOVCHEG_SEED") {
+        user.set("KOVCHEG_SEED", seed);
+    }
+    user.script(script, &[]);
+    // ERROR means that a person must look: nothing that a client does wrong is a reason, signed or not.
+    let log = vault.log();
+    let alarm = log.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked at"));
+    assert_eq!(alarm, None, "an alarm in the server's log");
+}
+
+#[test]
+fn bodies_stream() {
+    run("BOTOSTREAMS", "streams.py");
+}
+
+#[test]
+fn parts_by_several_threads() {
+    run("BOTOPARTS", "multipart.py");
+}
+
+#[test]
+fn presigned_links() {
+    run("BOTOLINKS", "presigned.py");
+}
+
+#[test]
+fn checksums_are_checked_and_kept() {
+    run("BOTOSUMS", "checksums.py");
+}
+
+#[test]
+fn errors_have_codes() {
+    run("BOTOERRORS", "errors.py");
+}
+
+#[test]
+fn keys_are_any_text() {
+    run("BOTOKEYS", "keys.py");
+}
