@@ -57,7 +57,7 @@ pub fn warnings(facts: &Facts) -> Vec<String> {
         out.push(format!(
             "the key file {} lies on the same device as data disks: whoever takes that device has key and data, and \
              whoever loses it has neither. Keep it elsewhere (`vault.key_file`), and confirm the recovery kit with \
-             `kovcheg key confirm`",
+             `kovcheg key confirm`; where the code was never seen, `kovcheg key renew` makes a new one",
             key_file.display()
         ));
     }

@@ -165,17 +165,24 @@ async fn open(config: &Config, root: Option<KeyPair>) -> Result<Vault, AppError>
     let opening = tokio::task::spawn_blocking(move || {
         let Opened { vault, first_start } = Vault::open(&config.open_options(Purpose::Serve))?;
         if let Some(first) = first_start {
-            let words = format!(
-                "Recovery code: {}\n\nIt restores the root key from any data disk (`kovcheg key recover`) when the key \
-                 file is lost.\nPrint it, keep it away from this machine, then run `kovcheg key confirm`.\n",
-                *first.recovery_code
-            );
-            tell_once("recovery kit", &words, &config.data_dir.join(KIT_FILE))?;
+            tell_kit(&first.recovery_code, &config)?;
         }
         settle_root(&vault, root, &config)?;
         Ok(vault)
     });
     opening.await.map_err(|error| AppError::Machinery { what: "the vault", reason: error.to_string() })?
+}
+
+/// Tells the code of a new recovery kit, once.
+///
+/// # Errors
+/// When it can be told to nobody.
+pub fn tell_kit(code: &str, config: &Config) -> Result<(), AppError> {
+    let words = format!(
+        "Recovery code: {code}\n\nIt restores the root key from any data disk (`kovcheg key recover`) when the key \
+         file is lost.\nPrint it, keep it away from this machine, then run `kovcheg key confirm`.\n"
+    );
+    tell_once("recovery kit", &words, &config.data_dir.join(KIT_FILE))
 }
 
 /// The environment's credential wins; without one, the stored one stays, or a first one is made and told once.

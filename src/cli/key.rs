@@ -1,4 +1,4 @@
-//! `kovcheg key recover` and `kovcheg key confirm`.
+//! `kovcheg key recover`, `kovcheg key confirm` and `kovcheg key renew`.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::place::{Access, Place, access, block_on, offline, refuse_server};
 use super::prompt::secret_line;
 use super::show;
+use crate::app::tell_kit;
 use crate::config::Purpose;
 use crate::error::{AppError, Outcome};
 
@@ -19,7 +20,28 @@ pub enum KeyCommand {
     Recover(RecoverArguments),
     /// Show that you hold the recovery kit, so that status stops warning
     Confirm(ConfirmArguments),
+    /// Make a new recovery kit in place of one that was lost or never seen; needs the key file
+    Renew(RenewArguments),
 }
+
+/// Options of `key renew`.
+#[derive(Args)]
+#[command(after_help = RENEW_EXAMPLES)]
+pub struct RenewArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const RENEW_EXAMPLES: &str = "\
+Examples:
+  kovcheg key renew
+  kovcheg key renew --config /etc/kovcheg/kovcheg.toml
+
+The new code is shown once on a terminal, else written to DIR/recovery-kit (mode 0600). The old code opens nothing afterwards.
+No server may run.";
 
 /// Options of `key recover`.
 #[derive(Args)]
@@ -66,6 +88,7 @@ pub fn run(command: &KeyCommand) -> Result<Outcome, AppError> {
     match command {
         KeyCommand::Recover(arguments) => recover(arguments),
         KeyCommand::Confirm(arguments) => confirm(arguments),
+        KeyCommand::Renew(arguments) => renew(arguments),
     }
 }
 
@@ -100,6 +123,18 @@ fn confirm(arguments: &ConfirmArguments) -> Result<Outcome, AppError> {
         show::json(&json!({ "confirmed": true }))?;
     } else {
         show::print("the recovery kit is confirmed\n")?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn renew(arguments: &RenewArguments) -> Result<Outcome, AppError> {
+    let config = arguments.place.load()?;
+    block_on(refuse_server(&config))?;
+    offline(&config, Purpose::Mend, |vault| tell_kit(&vault.renew_recovery_kit(&config.key_file)?, &config))?;
+    if arguments.json {
+        show::json(&json!({ "renewed": true }))?;
+    } else {
+        show::print("there is a new recovery kit; confirm it with `kovcheg key confirm`\n")?;
     }
     Ok(Outcome::Fine)
 }

@@ -226,8 +226,8 @@ pub struct EngineSection {
     pub open_segments: usize,
     /// Payload at which a commit is full.
     pub commit_size: ByteSize,
-    /// Memory of stripes on their way to disks.
-    pub inflight_memory: ByteSize,
+    /// Memory that bodies on their way in gather together.
+    pub upload_memory: ByteSize,
     /// Memory of the index' block cache.
     pub index_cache_memory: ByteSize,
     /// Memory of the index' write buffers.
@@ -258,7 +258,7 @@ impl Default for EngineSection {
             inline_size: ByteSize(engine.inline_bytes as u64),
             open_segments: engine.open_segments,
             commit_size: ByteSize(engine.commit_bytes as u64),
-            inflight_memory: ByteSize(engine.inflight_bytes as u64),
+            upload_memory: ByteSize(engine.upload_bytes as u64),
             index_cache_memory: ByteSize(engine.index_cache_bytes as u64),
             index_write_memory: ByteSize(engine.index_write_buffer_bytes as u64),
             index_flush_size: ByteSize(engine.index_flush_bytes),

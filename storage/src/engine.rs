@@ -48,6 +48,8 @@ pub struct Engine {
     pub read_only: Option<String>,
     /// What an operator should mend.
     pub warnings: Mutex<Vec<String>>,
+    /// Bodies on their way in.
+    pub uploads: std::sync::atomic::AtomicUsize,
     /// Refusals waiting for their audit record.
     pub denials: crate::object::denial::Denials,
     /// Access key of the root credential, empty when none is set.

@@ -4,7 +4,7 @@
 //! replays the journal's tail (R3, R8), lets returning disks catch up, and only then serves.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kovcheg_format::superblock::FailureDomain;
@@ -21,6 +21,7 @@ use crate::index::Index;
 use crate::keys::hierarchy::RootKey;
 use crate::object::types::Credential;
 
+mod disk_states;
 mod housekeeper;
 pub mod kit;
 mod lock;
@@ -181,6 +182,12 @@ impl Vault {
     /// Shows that the holder of the recovery kit can open it; from then on `status` stops warning.
     pub fn confirm_recovery_kit(&self, code: &str) -> StorageResult<()> {
         kit::confirm(self.engine(), &self.found, code)
+    }
+
+    /// Makes a new recovery kit for the root key in `key_file`, in place of those before; durable and audited on return, and in no
+    /// other place than the answer. For a code that was lost, or never seen because the first start was cut off.
+    pub fn renew_recovery_kit(&self, key_file: &Path) -> StorageResult<Zeroizing<String>> {
+        kit::renew(self.engine(), &self.found, key_file)
     }
 
     /// Throws the index away and rebuilds it from the data disks alone (W-2). The vault must not be open elsewhere.

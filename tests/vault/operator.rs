@@ -83,6 +83,29 @@ fn the_recovery_kit_brings_the_key_back() {
     case.check();
 }
 
+fn kit(vault: &Vault) -> String {
+    let kit = fs::read_to_string(vault.data().join("recovery-kit")).expect("written without a terminal");
+    kit.lines().find_map(|line| line.strip_prefix("Recovery code: ")).expect("a code").trim().to_owned()
+}
+
+#[test]
+fn a_kit_that_was_never_seen_is_made_anew() {
+    let case = Case::new("RENEW-KIT");
+    let old = kit(&case.vault);
+    let renewed = case.vault.cli(&["key", "renew"]);
+    assert!(renewed.status.success(), "{}", String::from_utf8_lossy(&renewed.stderr));
+    let new = kit(&case.vault);
+    assert_ne!(old, new);
+    let told = [renewed.stdout, renewed.stderr].concat();
+    assert!(!String::from_utf8_lossy(&told).contains(&new), "without a terminal the code stands in the file alone");
+    fs::remove_file(case.vault.key_file()).unwrap();
+    assert!(!case.vault.cli(&["key", "renew"]).status.success(), "no kit without the key");
+    let recover = |code: &str| case.vault.cli(&["key", "recover", "--code", code]).status.success();
+    assert!(!recover(&old) && !case.vault.key_file().exists(), "the old code opens nothing");
+    assert!(recover(&new));
+    case.check();
+}
+
 #[test]
 fn two_vaults_on_one_set_of_disks_and_a_foreign_disk_are_refused() {
     let mut case = Case::new("MIXED");

@@ -89,6 +89,12 @@ impl DiskSlot {
         self.state.read().0
     }
 
+    /// Its state, and why.
+    #[must_use]
+    pub fn state_and_reason(&self) -> (DiskState, Option<String>) {
+        self.state.read().clone()
+    }
+
     /// Changes the state.
     pub fn set_state(&self, state: DiskState, reason: Option<String>) {
         *self.state.write() = (state, reason);
@@ -211,7 +217,7 @@ impl DiskSet {
         Some(u8::try_from(spare).unwrap_or(u8::MAX).min(self.k))
     }
 
-    /// Fences a disk after a failed write or flush, or a missed deadline. A full disk is no broken disk: it stays.
+    /// Fences a disk after a failed write or flush, a full one too, or a missed deadline (R13).
     pub fn failed_write(&self, id: DiskId, error: &DiskError) {
         if let Some(slot) = self.slot(id) {
             slot.fence(&error.to_string());

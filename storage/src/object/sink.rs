@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kovcheg_format::Encode;
 use kovcheg_format::envelope::{HEADER_LEN, TAG_LEN};
@@ -27,6 +28,25 @@ const EDGES_PER_RECORD: usize = 1024;
 /// Room beyond the payload of a full stripe for its directory, so that appending it moves nothing.
 const DIRECTORY_ROOM: usize = 16 << 10;
 
+/// Least payload at which a stripe is full, however many uploads share the memory.
+const STRIPE_PAYLOAD_MIN: usize = 256 << 10;
+
+/// Counts an upload as long as it lives.
+struct Counted(Arc<Engine>);
+
+impl Counted {
+    fn new(engine: Arc<Engine>) -> Self {
+        engine.uploads.fetch_add(1, Ordering::Relaxed);
+        Self(engine)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.uploads.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Takes the chunks of one upload.
 pub struct ChunkSink {
     engine: Arc<Engine>,
@@ -43,6 +63,7 @@ pub struct ChunkSink {
     /// Chunks of this upload that no look-up can show yet.
     fresh: HashSet<ChunkId>,
     replaced: Vec<ChunkId>,
+    _counted: Counted,
 }
 
 /// What an upload leaves for its commit.
@@ -62,6 +83,7 @@ impl ChunkSink {
     #[must_use]
     pub fn new(engine: Arc<Engine>, cipher: Arc<DomainCipher>) -> Self {
         let compressor = Compressor::new(engine.config.zstd_level);
+        let counted = Counted::new(engine.clone());
         Self {
             engine,
             cipher,
@@ -73,7 +95,15 @@ impl ChunkSink {
             records: Vec::new(),
             fresh: HashSet::new(),
             replaced: Vec::new(),
+            _counted: counted,
         }
+    }
+
+    /// Payload bytes at which a stripe is full now: an even share of the memory for uploads (M-1).
+    fn stripe_payload(&self) -> usize {
+        let most = self.engine.config.stripe_payload as usize;
+        let share = self.engine.config.upload_bytes / self.engine.uploads.load(Ordering::Relaxed).max(1);
+        share.max(STRIPE_PAYLOAD_MIN).min(most)
     }
 
     /// Domain of the upload.
@@ -90,7 +120,7 @@ impl ChunkSink {
         if self.payload.len() == self.sealed {
             self.payload.resize(self.sealed + HEADER_LEN, 0);
         }
-        let full = self.engine.config.stripe_payload as usize + DIRECTORY_ROOM;
+        let full = self.stripe_payload() + DIRECTORY_ROOM;
         if self.payload.len() + plain.len() > self.engine.config.inline_bytes && self.payload.capacity() < full {
             self.payload.reserve_exact(full - self.payload.len());
         }
@@ -159,7 +189,7 @@ impl ChunkSink {
                 CHUNK_FLAG_REPLACES
             }
         };
-        if self.sealed > 0 && self.payload.len() + TAG_LEN > self.engine.config.stripe_payload as usize {
+        if self.sealed > 0 && self.payload.len() + TAG_LEN > self.stripe_payload() {
             let open = self.payload.split_off(self.sealed);
             self.end_stripe()?;
             self.payload.extend_from_slice(&open);
@@ -189,6 +219,7 @@ impl ChunkSink {
         let places = std::mem::take(&mut self.places);
         let placed = self.engine.store.append(self.cipher.domain(), &mut self.payload, places);
         self.payload.clear();
+        self.payload.shrink_to(self.stripe_payload() + DIRECTORY_ROOM);
         self.sealed = 0;
         self.stripes.push(placed?);
         if self.stripes.len() >= UNNAMED_STRIPES_MAX {

@@ -64,7 +64,8 @@ impl OpenSegment {
     /// Chooses disks and makes the segment's files, durable by name on return. Disks that fail are fenced and the choice is
     /// made again without them; [`StorageError::ReadOnly`] when too few are left (R4).
     pub fn create(disks: &DiskSet, files: &ShardFiles, segment: SegmentId, kind: StripeKind) -> StorageResult<Self> {
-        loop {
+        // Each attempt but the last fences a disk.
+        for _ in 0..=disks.slots().len() {
             let chosen = choose(disks, segment)?;
             let mut made = Vec::with_capacity(chosen.len());
             let mut failed = false;
@@ -97,6 +98,7 @@ impl OpenSegment {
             };
             return Ok(Self { opened, next_offset: 0, files: made, prewritten: 0, reserved: 0 });
         }
+        Err(StorageError::ReadOnly { reason: format!("no disks take segment {}", segment.file_name()) })
     }
 
     /// The segment's name.

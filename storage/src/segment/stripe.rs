@@ -176,7 +176,7 @@ pub fn join(data_shards: &[&[u8]], payload_len: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
     use kovcheg_format::id::{Epoch, Lsn, PoolId, SegmentId, StripeHash};
     use kovcheg_format::shard::{ShardFront, StripeKind, data_offset, stripe_hash};

@@ -1,4 +1,4 @@
-//! One quiet thread: writes waiting audit records of refusals, looks whether every disk is still where it was, and takes a
+//! One quiet thread: writes waiting audit records of refusals, notes disks that changed their state, looks whether every disk is still where it was, and takes a
 //! checkpoint when the journal has grown enough.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::journal::sequencer::Commit;
-use crate::vault::operator;
+use crate::vault::{disk_states, operator};
 
 /// Least journal between two checkpoints, bytes on each disk: less is replayed in about a second.
 const CHECKPOINT_BYTES_MIN: u64 = 64 << 20;
@@ -33,6 +33,7 @@ impl Housekeeper {
             while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
                 probe_disks(&engine);
                 write_denials(&engine);
+                write_disk_states(&engine);
                 checkpoint(&engine, &mut checkpointed);
             }
         };
@@ -71,6 +72,19 @@ fn checkpoint(engine: &Engine, checkpointed: &mut u64) {
     *checkpointed = bytes;
     if let Err(error) = engine.checkpoint() {
         tracing::warn!(%error, "no checkpoint was taken; a rebuild of the index would read more of the journal");
+    }
+}
+
+fn write_disk_states(engine: &Engine) {
+    if engine.refusal().is_some() {
+        return;
+    }
+    let written = disk_states::changes(engine).and_then(|records| match records.is_empty() {
+        true => Ok(()),
+        false => engine.commit(Commit::of(Box::new(move |_| Ok(records)))),
+    });
+    if let Err(error) = written {
+        tracing::warn!(%error, "a change of a disk's state is not in the journal yet");
     }
 }
 

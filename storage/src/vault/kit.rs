@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use kovcheg_format::id::RequestId;
 use kovcheg_format::record::audit::{Action, Origin};
-use kovcheg_format::superblock::FailureDomain;
+use kovcheg_format::superblock::{FailureDomain, Superblock};
+use zeroize::Zeroizing;
 
 use crate::disk::Disk;
 use crate::disk::open::{DriverChoice, open_disk};
@@ -14,7 +15,8 @@ use crate::disk::superblock::{self, SuperblockError};
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::journal::sequencer::Commit;
-use crate::keys::recovery::open_slot;
+use crate::keys::hierarchy::RootKey;
+use crate::keys::recovery::{make_kit, open_slot};
 use crate::object::guard::audit;
 use crate::vault::operator;
 use crate::vault::pool::{FoundDisk, FoundPool, choose, survey};
@@ -28,31 +30,57 @@ pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<
     let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
     engine
         .commit(Commit::of(Box::new(move |moment| Ok(vec![audit(moment, Action::ConfirmRecoveryKit, &by, "", "")]))))?;
-    let mut taken = 0;
-    let mut complaints = Vec::new();
-    for disk in &found.disks {
-        match confirm_on(disk, at) {
-            Ok(()) => taken += 1,
-            Err(error) => {
-                tracing::warn!(%error, "the recovery kit is not confirmed on this disk");
-                complaints.push(error.to_string());
-            }
+    on_every_disk(found, &|block| {
+        if let Some(slot) = block.key_slots.get_mut(at) {
+            slot.confirmed = true;
         }
-    }
-    // The newest superblock of any disk counts, and as many disks as this never go together (W-1).
-    if taken <= usize::from(found.newest.m) {
-        return Err(operator(complaints.join("; ")));
-    }
+    })?;
     engine.kit_confirmed.store(true, Ordering::Release);
     Ok(())
 }
 
-fn confirm_on(disk: &FoundDisk, at: usize) -> Result<(), SuperblockError> {
+/// Makes a new kit for the root key in `key_file` and puts it into every superblock in place of those before, unconfirmed; audited.
+/// The code is in no other place than the answer. When this fails half-way, kits may be mixed: do it again.
+pub fn renew(engine: &Engine, found: &FoundPool, key_file: &Path) -> StorageResult<Zeroizing<String>> {
+    if let Some(refusal) = engine.refusal() {
+        return Err(refusal);
+    }
+    let root = RootKey::load(key_file).map_err(|error| operator(error.to_string()))?;
+    if root.check(found.newest.pool) != found.newest.key_check {
+        return Err(operator(format!("{} belongs to another vault", key_file.display())));
+    }
+    let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
+    engine.commit(Commit::of(Box::new(move |moment| Ok(vec![audit(moment, Action::MakeRecoveryKit, &by, "", "")]))))?;
+    let (code, slot) = make_kit(&root, found.newest.pool);
+    on_every_disk(found, &|block| block.key_slots = vec![slot.clone()])?;
+    engine.kit_confirmed.store(false, Ordering::Release);
+    Ok(code)
+}
+
+/// Changes every superblock, durably; more than m of them, or it is an error: the newest of any disk counts, and as many disks
+/// as this never go together (W-1).
+fn on_every_disk(found: &FoundPool, change: &dyn Fn(&mut Superblock)) -> StorageResult<()> {
+    let mut taken = 0;
+    let mut complaints = Vec::new();
+    for disk in &found.disks {
+        match change_on(disk, change) {
+            Ok(()) => taken += 1,
+            Err(error) => {
+                tracing::warn!(%error, "the recovery kit of this disk is not the newest");
+                complaints.push(error.to_string());
+            }
+        }
+    }
+    if taken <= usize::from(found.newest.m) {
+        return Err(operator(complaints.join("; ")));
+    }
+    Ok(())
+}
+
+fn change_on(disk: &FoundDisk, change: &dyn Fn(&mut Superblock)) -> Result<(), SuperblockError> {
     let mut block = superblock::read(disk.disk.as_ref())?.block;
     block.sequence += 1;
-    if let Some(slot) = block.key_slots.get_mut(at) {
-        slot.confirmed = true;
-    }
+    change(&mut block);
     superblock::update(disk.disk.as_ref(), &block)
 }
 

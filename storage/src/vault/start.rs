@@ -34,7 +34,7 @@ use crate::segment::reader::SegmentReader;
 use crate::segment::repair::Mender;
 use crate::segment::store::{SegmentIds, SegmentStore};
 use crate::vault::pool::{FoundPool, Survey, choose, initialise, raise_epoch, slots, survey, write_refusal};
-use crate::vault::{OpenOptions, Parts, operator, returning};
+use crate::vault::{OpenOptions, Parts, disk_states, operator, returning};
 
 /// File of the wrapped keys, at the top of each disk.
 const KEYRING_FILE: &str = "keyring";
@@ -289,6 +289,7 @@ fn wire(
         sequencer,
         read_only: base.read_only.clone(),
         warnings: Mutex::new(warnings(base)),
+        uploads: std::sync::atomic::AtomicUsize::new(0),
         denials: crate::object::denial::Denials::default(),
         root_access_key: RwLock::new(String::new()),
         kit_confirmed: std::sync::atomic::AtomicBool::new(kit_confirmed(&base.found)),
@@ -357,6 +358,7 @@ pub fn finish(engine: &Engine) -> StorageResult<()> {
         if engine.refusal().is_none() {
             let mut records = engine.store.close_all();
             records.extend(engine.denials.take(engine.clock.wall_ms()));
+            records.extend(disk_states::changes(engine)?);
             if !records.is_empty() {
                 engine.commit(Commit::of(Box::new(move |_| Ok(records))))?;
             }
