@@ -86,11 +86,14 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
             applied
         }
     };
-    if let Some(row) = rows::get::<SegmentRow>(replay.index, Column::Segment, &key::segment(applied.journal))? {
-        chain.learn(&row.opened);
-    }
     match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
-        Ok(true) => return Ok(false),
+        Ok(true) => {
+            // Only now: the index of another vault would teach it disks that are not here.
+            if let Some(row) = rows::get::<SegmentRow>(replay.index, Column::Segment, &key::segment(applied.journal))? {
+                chain.learn(&row.opened);
+            }
+            return Ok(false);
+        }
         // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
         Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
             chain.trust(applied.lsn, applied.hash);
