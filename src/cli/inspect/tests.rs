@@ -54,7 +54,7 @@ fn shard(offset: u64, lsn: u64, shard_len: u32, segment: SegmentId) -> Vec<u8> {
 fn file() -> (Vec<u8>, Vec<u64>) {
     let mut bytes = Vec::new();
     let mut offsets = Vec::new();
-    for (lsn, len) in [(1, 64), (2, 200_000), (3, 4096)] {
+    for (lsn, len) in [(1, 64), (2, 200_704), (3, 4096)] {
         offsets.push(bytes.len() as u64);
         bytes.extend(shard(bytes.len() as u64, lsn, len, SEGMENT));
     }
@@ -100,7 +100,7 @@ fn sound_file_is_told_stripe_by_stripe() {
     assert_eq!(report.lsn_range, Some((1, 3)));
     let second = &report.stripes[1];
     assert_eq!((second.k, second.m, second.index, second.epoch, second.lsn), (4, 2, 5, 1, 2));
-    assert_eq!((second.blocks, second.bad_blocks), (200_000_usize.div_ceil(CRC_BLOCK_LEN), 0));
+    assert_eq!((second.blocks, second.bad_blocks), (200_704_usize.div_ceil(CRC_BLOCK_LEN), 0));
     assert_eq!(report.gaps.len(), 1);
     assert_eq!((report.gaps[0].what.as_str(), report.gaps[0].len), ("unwritten", 65_536));
     let words = Report::File(FileReport::Shards(report)).words();
@@ -110,9 +110,9 @@ fn sound_file_is_told_stripe_by_stripe() {
 #[test]
 fn every_flipped_bit_of_data_is_found_in_its_block() {
     let (good, offsets) = file();
-    for position in [0_usize, 65_535, 65_536, 199_999] {
+    for position in [0_usize, 65_535, 65_536, 200_703] {
         let mut bytes = good.clone();
-        let front = kovcheg_format::shard::data_offset(200_000);
+        let front = kovcheg_format::shard::data_offset(200_704);
         bytes[offsets[1] as usize + front + position] ^= 0x10;
         let report = walk(&bytes);
         assert_eq!((report.bad_blocks, report.damaged_stripes, report.sound), (1, 1, false), "at {position}");

@@ -8,7 +8,7 @@ use crate::checksum::{crc64, crc64_of, shard_block_crc};
 use crate::codec::{Decode, Encode, Reader, Writer};
 use crate::error::FormatError;
 use crate::id::{Epoch, Lsn, PoolId, SegmentId, StripeHash};
-use crate::units::{BLOCK_LEN, TimestampMs};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, TimestampMs};
 use crate::version::{MAGIC_SHARD, SHARD_VERSION, check_version};
 
 /// Bytes of the fixed header.
@@ -19,6 +19,9 @@ pub const CRC_BLOCK_LEN: usize = 65_536;
 pub const SHARD_LEN_MAX: u32 = 16 << 20;
 /// The data of a shard is a multiple of this, so that vector code never meets a ragged end.
 pub const SHARD_LEN_UNIT: u32 = 64;
+/// Shards whose data is at least this long keep it in whole blocks of [`BLOCK_LEN`], behind one block for header and table: such
+/// data is written from the memory it was sealed in, and read, without a copy.
+pub const WHOLE_BLOCKS_MIN: u32 = 65_536;
 /// Longest file of shards: 1 TiB, far above any segment; sums of offset and length stay far below 2^64.
 pub const FILE_LEN_MAX: u64 = 1 << 40;
 /// Most data and parity shards together.
@@ -130,12 +133,13 @@ fn hash_of(epoch: Epoch, lsn: Lsn, previous: StripeHash, pieces: &[&[u8]]) -> St
     StripeHash(*hasher.finalize().as_bytes())
 }
 
-/// Length of the data of each of `k` shards that hold `payload_len` bytes: rounded up to [`SHARD_LEN_UNIT`]. A result
-/// above [`SHARD_LEN_MAX`] means that the payload needs several stripes.
+/// Length of the data of each of `k` shards that hold `payload_len` bytes: rounded up to [`SHARD_LEN_UNIT`], or to whole blocks
+/// from [`WHOLE_BLOCKS_MIN`] on. A result above [`SHARD_LEN_MAX`] means that the payload needs several stripes.
 #[must_use]
 pub fn shard_len_for(payload_len: u64, k: u8) -> u64 {
-    let unit = u64::from(SHARD_LEN_UNIT);
-    payload_len.div_ceil(u64::from(k.max(1))).max(1).checked_next_multiple_of(unit).unwrap_or(u64::MAX)
+    let least = payload_len.div_ceil(u64::from(k.max(1))).max(1);
+    let unit = if least < WHOLE_BLOCKS_MIN.into() { SHARD_LEN_UNIT.into() } else { BLOCK_LEN };
+    least.checked_next_multiple_of(unit).unwrap_or(u64::MAX)
 }
 
 impl ShardHeader {
@@ -145,7 +149,7 @@ impl ShardHeader {
         crc_count(self.shard_len)
     }
 
-    /// Offset of the shard's data from its header: after header and CRC table, rounded up to 64.
+    /// Offset of the shard's data from its header, see [`data_offset`].
     #[must_use]
     pub fn data_offset(&self) -> usize {
         data_offset(self.shard_len)
@@ -178,14 +182,23 @@ impl ShardHeader {
     /// As [`ShardHeader::seal_into`], and when there are more or fewer sums than blocks.
     pub fn seal_with(&self, shard: &mut [u8], crcs: &[u64]) {
         assert!(shard.len() as u64 >= self.disk_len(), "shard buffer shorter than its disk length");
-        assert_eq!(crcs.len(), self.crc_count(), "one sum for each block");
-        let sealed = self.front(crcs);
         let (front, behind) = shard.split_at_mut(self.data_offset());
         let (_, padding) = behind.split_at_mut(self.shard_len as usize);
+        self.seal_front(front, crcs);
+        padding.fill(0);
+    }
+
+    /// Writes what stands before the data, [`ShardHeader::data_offset`] bytes: header, CRC table, zeros.
+    ///
+    /// # Panics
+    /// As [`ShardHeader::seal_with`].
+    pub fn seal_front(&self, front: &mut [u8], crcs: &[u64]) {
+        assert_eq!(front.len(), self.data_offset(), "the room before the data");
+        assert_eq!(crcs.len(), self.crc_count(), "one sum for each block");
+        let sealed = self.front(crcs);
         let (used, gap) = front.split_at_mut(sealed.len());
         used.copy_from_slice(&sealed);
         gap.fill(0);
-        padding.fill(0);
     }
 
     /// Header and CRC table.
@@ -235,10 +248,12 @@ fn crc_count(shard_len: u32) -> usize {
     (shard_len as usize).div_ceil(CRC_BLOCK_LEN)
 }
 
-/// Offset of the data of a shard whose data is `shard_len` long.
+/// Offset of the data of a shard whose data is `shard_len` long: after header and CRC table, rounded up to 64, or to a whole block
+/// from [`WHOLE_BLOCKS_MIN`] on.
 #[must_use]
 pub fn data_offset(shard_len: u32) -> usize {
-    (HEADER_LEN + 8 * crc_count(shard_len)).next_multiple_of(64)
+    let front = HEADER_LEN + 8 * crc_count(shard_len);
+    if shard_len < WHOLE_BLOCKS_MIN { front.next_multiple_of(64) } else { front.next_multiple_of(BLOCK_BYTES) }
 }
 
 /// Bytes on disk of a shard whose data is `shard_len` long.
@@ -372,7 +387,8 @@ pub(crate) fn check_shard_len(len: u32) -> Result<(), FormatError> {
         let (found, limit) = (len.into(), SHARD_LEN_MAX.into());
         return Err(FormatError::OverLimit { what: "shard length", found, limit });
     }
-    if len == 0 || !len.is_multiple_of(SHARD_LEN_UNIT) {
+    let unit = if len < WHOLE_BLOCKS_MIN { SHARD_LEN_UNIT.into() } else { BLOCK_LEN };
+    if len == 0 || !u64::from(len).is_multiple_of(unit) {
         return Err(FormatError::Invalid { what: "shard length" });
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 /// Disks are read and written in multiples of this many bytes (O_DIRECT on 4 KiB-sector devices).
 pub const BLOCK_LEN: u64 = 4096;
+/// [`BLOCK_LEN`] as a length in memory.
+pub const BLOCK_BYTES: usize = 4096;
 
 /// Milliseconds since 1970-01-01T00:00:00Z by the wall clock, or of the retention clock where a field says so.
 pub type TimestampMs = u64;

@@ -70,6 +70,7 @@ fn numbers_agree() {
         shard::HEADER_LEN,
         shard::CRC_BLOCK_LEN,
         shard::SHARD_LEN_UNIT,
+        shard::WHOLE_BLOCKS_MIN,
         shard::SHARD_LEN_MAX,
         shard::FILE_LEN_MAX,
         shard::WIDTH_MAX,

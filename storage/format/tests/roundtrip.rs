@@ -16,7 +16,9 @@ use kovcheg_format::record::Record;
 use kovcheg_format::record::pool::Member;
 use kovcheg_format::record::segment::{ChunkRow, SegmentRow};
 use kovcheg_format::record::version::Pair;
-use kovcheg_format::shard::{CRC_BLOCK_LEN, SHARD_LEN_UNIT, ShardFront, ShardHeader, StripeKind, shard_len_for};
+use kovcheg_format::shard::{
+    CRC_BLOCK_LEN, SHARD_LEN_UNIT, ShardFront, ShardHeader, StripeKind, WHOLE_BLOCKS_MIN, shard_len_for,
+};
 use kovcheg_format::superblock::{COPIES, SLOT_LEN, Superblock};
 use kovcheg_format::{Decode, Encode, FormatError};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
@@ -145,6 +147,8 @@ proptest! {
         let len = shard_len_for(payload, k);
         prop_assert!(len >= u64::from(SHARD_LEN_UNIT));
         prop_assert!(u128::from(len) * u128::from(k.max(1)) >= u128::from(payload));
+        let unit = if len < u64::from(WHOLE_BLOCKS_MIN) { 64 } else { 4096 };
+        prop_assert!(len.is_multiple_of(unit) || len == u64::MAX);
     }
 }
 

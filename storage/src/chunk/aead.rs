@@ -22,7 +22,7 @@ const SALT_LEN: usize = 12;
 /// Why sealing or opening failed. Says no more on purpose: what a tag failed on is nobody's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AeadError {
-    /// The plaintext is longer than AES-GCM takes, or does not begin where the caller says.
+    /// The plaintext is longer than AES-GCM takes.
     #[error("cannot seal a plaintext of this length")]
     Length,
     /// The tag does not match: wrong key, nonce, associated data or ciphertext.
@@ -78,15 +78,14 @@ impl fmt::Debug for XaesKey {
 
 /// An implementation of XAES-256-GCM. All give the same bytes.
 pub trait Aead: Send + Sync {
-    /// Turns `body[start..]` from plaintext into ciphertext and appends the tag. Never call it twice with one nonce.
+    /// Turns `body` from plaintext into ciphertext and returns the tag. Never call it twice with one nonce.
     fn seal(
         &self,
         key: &XaesKey,
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
-        body: &mut Vec<u8>,
-        start: usize,
-    ) -> Result<(), AeadError>;
+        body: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], AeadError>;
 
     /// Turns ciphertext and tag in `body` into plaintext and returns where it stands. After an error `body` is garbage.
     fn open<'a>(
@@ -136,16 +135,13 @@ impl Aead for AwsLc {
         key: &XaesKey,
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
-        body: &mut Vec<u8>,
-        start: usize,
-    ) -> Result<(), AeadError> {
+        body: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], AeadError> {
         let (salt, rest) = split_nonce(nonce);
-        let plain = body.get_mut(start..).ok_or(AeadError::Length)?;
         let tag = Self::key(key, &salt)?
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(rest), Aad::from(aad), plain)
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(rest), Aad::from(aad), body)
             .map_err(|_| AeadError::Length)?;
-        body.extend_from_slice(tag.as_ref());
-        Ok(())
+        tag.as_ref().try_into().map_err(|_| AeadError::Length)
     }
 
     fn open<'a>(
@@ -172,16 +168,13 @@ impl Aead for Portable {
         key: &XaesKey,
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
-        body: &mut Vec<u8>,
-        start: usize,
-    ) -> Result<(), AeadError> {
+        body: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], AeadError> {
         let (salt, rest) = split_nonce(nonce);
-        let plain = body.get_mut(start..).ok_or(AeadError::Length)?;
         let tag = Aes256Gcm::new(&(*key.derive(&salt)).into())
-            .encrypt_inout_detached(&rest.into(), aad, plain.into())
+            .encrypt_inout_detached(&rest.into(), aad, body.into())
             .map_err(|_| AeadError::Length)?;
-        body.extend_from_slice(&tag);
-        Ok(())
+        Ok(tag.into())
     }
 
     fn open<'a>(

@@ -24,6 +24,15 @@ use crate::chunk::digest::ChunkHasher;
 use crate::chunk::random::random_bytes;
 use crate::error::{StorageError, StorageResult};
 
+/// What sealing in place made of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// Bytes of plaintext.
+    pub plain_len: u32,
+    /// Bytes of the envelope, from the start of the room.
+    pub len: usize,
+}
+
 /// What an id was computed over: the two have names under different keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContentKind {
@@ -151,69 +160,38 @@ impl DomainCipher {
 
     /// Compresses and seals `plain` under the name `id`, which the caller has computed from it.
     pub fn seal(&self, id: ChunkId, plain: &[u8], compressor: &mut Compressor) -> StorageResult<SealedChunk> {
-        let mut bytes = Vec::with_capacity(HEADER_LEN + plain.len() + TAG_LEN);
-        let plain_len = self.seal_into(id, plain, compressor, &mut bytes)?;
-        Ok(SealedChunk { id, plain_len, bytes })
+        let mut bytes = vec![0; HEADER_LEN + plain.len() + TAG_LEN];
+        bytes.get_mut(HEADER_LEN..HEADER_LEN + plain.len()).unwrap_or_default().copy_from_slice(plain);
+        let sealed = self.seal_in_place(id, &mut bytes, compressor)?;
+        bytes.truncate(sealed.len);
+        Ok(SealedChunk { id, plain_len: sealed.plain_len, bytes })
     }
 
-    /// Like [`DomainCipher::seal`], appending the envelope to a payload. Answers the plain length; after an error `out` is
-    /// as before.
-    pub fn seal_into(
-        &self,
-        id: ChunkId,
-        plain: &[u8],
-        compressor: &mut Compressor,
-        out: &mut Vec<u8>,
-    ) -> StorageResult<u32> {
-        let start = out.len();
-        out.resize(start + HEADER_LEN, 0);
-        out.extend_from_slice(plain);
-        self.seal_tail(id, out, start, compressor)
-    }
-
-    /// Seals in place: `out` holds, from `start` on, [`HEADER_LEN`] bytes of room and the plaintext; afterwards the envelope.
-    /// Answers the plain length; after an error `out` ends at `start`.
-    pub fn seal_tail(
-        &self,
-        id: ChunkId,
-        out: &mut Vec<u8>,
-        start: usize,
-        compressor: &mut Compressor,
-    ) -> StorageResult<u32> {
-        let sealed = self.try_seal_tail(id, out, start, compressor);
-        if sealed.is_err() {
-            out.truncate(start);
-        }
-        sealed
-    }
-
-    fn try_seal_tail(
-        &self,
-        id: ChunkId,
-        out: &mut Vec<u8>,
-        start: usize,
-        compressor: &mut Compressor,
-    ) -> StorageResult<u32> {
+    /// Compresses and seals in place: `room` holds [`HEADER_LEN`] bytes of any content, the plaintext, and [`TAG_LEN`] bytes of any
+    /// content; afterwards it begins with the envelope. After an error its content is unspecified.
+    pub fn seal_in_place(&self, id: ChunkId, room: &mut [u8], compressor: &mut Compressor) -> StorageResult<Sealed> {
         let invalid = || StorageError::format("envelope", FormatError::Invalid { what: "plain length" });
-        let body = start + HEADER_LEN;
-        let plain = out.get_mut(body..).ok_or_else(invalid)?;
+        let (start, rest) = room.split_at_mut_checked(HEADER_LEN).ok_or_else(invalid)?;
+        let end = rest.len().checked_sub(TAG_LEN).ok_or_else(invalid)?;
+        let plain = rest.get_mut(..end).ok_or_else(invalid)?;
         let plain_len = checked_len(plain)?;
-        let codec = match compressor.shrink(plain) {
-            None => Codec::Raw,
+        let (codec, len) = match compressor.shrink(plain) {
+            None => (Codec::Raw, plain.len()),
             Some(shrunk) => {
-                let (room, _) = plain.split_at_mut_checked(shrunk.len()).ok_or_else(invalid)?;
-                room.copy_from_slice(shrunk);
-                out.truncate(body + shrunk.len());
-                Codec::Zstd
+                plain.get_mut(..shrunk.len()).ok_or_else(invalid)?.copy_from_slice(shrunk);
+                (Codec::Zstd, shrunk.len())
             }
         };
         let header =
             EnvelopeHeader { codec, domain: self.domain, key: self.key, plain_len, nonce: random_bytes(), base: None };
-        out.get_mut(start..body).ok_or_else(invalid)?.copy_from_slice(&header.encode());
-        let aad = header.associated_data(id);
-        self.aead.seal(&self.seal, &header.nonce, &aad, out, body).map_err(|_| invalid())?;
-        envelope::finish(out.get_mut(start..).ok_or_else(invalid)?);
-        Ok(plain_len)
+        start.copy_from_slice(&header.encode());
+        let (body, behind) = rest.split_at_mut_checked(len).ok_or_else(invalid)?;
+        let tag =
+            self.aead.seal(&self.seal, &header.nonce, &header.associated_data(id), body).map_err(|_| invalid())?;
+        behind.first_chunk_mut().map(|place| *place = tag).ok_or_else(invalid)?;
+        let len = HEADER_LEN + len + TAG_LEN;
+        envelope::finish(room.get_mut(..len).ok_or_else(invalid)?);
+        Ok(Sealed { plain_len, len })
     }
 
     /// Opens an envelope read from anywhere and checks that it is the content named `id`.
@@ -412,11 +390,7 @@ mod tests {
                 let (header, body) = split(&sealed.bytes).unwrap();
                 prop_assert!(header.codec == Codec::Zstd || body.len() == plain.len() + 16);
                 prop_assert_eq!(&*opener.open(kind, id, &sealed.bytes).unwrap(), &plain[..]);
-                let mut payload = b"what stood before".to_vec();
-                sealer.seal_into(id, &plain, &mut Compressor::new(3), &mut payload).unwrap();
-                let envelope = payload.strip_prefix(b"what stood before").unwrap();
-                prop_assert!(crc_is_sound(envelope));
-                prop_assert_eq!(&*opener.open(kind, id, envelope).unwrap(), &plain[..]);
+                prop_assert!(crc_is_sound(&sealed.bytes));
             }
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use kovcheg_format::units::BLOCK_LEN;
 
-use super::{AlignedBuf, Disk, DiskError, DiskFile, DiskResult, DiskSpace, Promise, Ticket};
+use super::{AlignedBuf, Disk, DiskError, DiskFile, DiskResult, DiskSpace, Pieces, Promise, Ticket};
 
 /// Rights of files: of no interest to anyone but the vault.
 const FILE_MODE: libc::mode_t = 0o600;
@@ -40,8 +40,8 @@ impl HostFile {
 /// A read, write or flush that waits for, or is in, the hands of the operating system.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Writes the whole buffer at the offset.
-    Write { file: Arc<HostFile>, offset: u64, data: Arc<AlignedBuf>, promise: Promise<()> },
+    /// Writes all pieces at the offset.
+    Write { file: Arc<HostFile>, offset: u64, data: Pieces, promise: Promise<()> },
     /// Fills the whole buffer from the offset.
     Read { file: Arc<HostFile>, offset: u64, buffer: AlignedBuf, promise: Promise<AlignedBuf> },
     /// Makes answered writes durable.
@@ -284,7 +284,7 @@ impl Disk for HostDisk {
 }
 
 impl DiskFile for QueuedFile {
-    fn write(&self, offset: u64, data: Arc<AlignedBuf>) -> Ticket<()> {
+    fn write_pieces(&self, offset: u64, data: Pieces) -> Ticket<()> {
         if let Err(error) = check_range(offset, data.len()) {
             return Ticket::ready(Err(self.file.error("write", error)));
         }

@@ -196,11 +196,12 @@ impl Drop for Ring {
 fn check_opcodes(ring: &IoUring) -> io::Result<()> {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
-    let needed = [opcode::Read::CODE, opcode::Write::CODE, opcode::Fsync::CODE, opcode::PollAdd::CODE];
+    let needed =
+        [opcode::Read::CODE, opcode::Write::CODE, opcode::Writev::CODE, opcode::Fsync::CODE, opcode::PollAdd::CODE];
     if needed.into_iter().all(|code| probe.is_supported(code)) {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel's io_uring lacks read, write, fsync or poll"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel's io_uring lacks read, write, writev, fsync or poll"))
 }
 
 /// An operation that the kernel may be working on: its buffer must stay where it is.
@@ -208,21 +209,42 @@ struct InFlight {
     lane: u64,
     request: Request,
     progress: Progress,
+    vectors: Vectors,
+}
+
+/// Where the two pieces of a write lie; stays in one place while the kernel may look.
+#[derive(Default)]
+struct Vectors(Option<Box<[libc::iovec; 2]>>);
+
+// SAFETY: the pointers are to memory that the request beside them owns and nobody changes.
+unsafe impl Send for Vectors {}
+
+impl Vectors {
+    /// Notes two pieces. Answers where the kernel finds them.
+    fn set(&mut self, pieces: [&[u8]; 2]) -> *const libc::iovec {
+        let vectors =
+            pieces.map(|piece| libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
+        let place = self.0.insert(Box::new(vectors));
+        place.as_ptr()
+    }
 }
 
 impl InFlight {
     /// The submission for what is left to do.
     fn entry(&mut self) -> squeue::Entry {
         let done = self.progress.done();
-        let len = u32::try_from(self.progress.left().min(SUBMISSION_LEN_MAX)).unwrap_or(0);
         match &mut self.request {
             Request::Write { file, offset, data, .. } => {
-                let start = data.as_ptr().wrapping_add(done);
-                opcode::Write::new(types::Fd(file.file.as_raw_fd()), start, len)
-                    .offset(offset.saturating_add(done as u64))
-                    .build()
+                let (fd, at) = (types::Fd(file.file.as_raw_fd()), offset.saturating_add(done as u64));
+                let (first, second) = data.rest(done);
+                if second.is_empty() || first.len() + second.len() > SUBMISSION_LEN_MAX {
+                    let len = u32::try_from(first.len().min(SUBMISSION_LEN_MAX)).unwrap_or(0);
+                    return opcode::Write::new(fd, first.as_ptr(), len).offset(at).build();
+                }
+                opcode::Writev::new(fd, self.vectors.set([first, second]), 2).offset(at).build()
             }
             Request::Read { file, offset, buffer, .. } => {
+                let len = u32::try_from(self.progress.left().min(SUBMISSION_LEN_MAX)).unwrap_or(0);
                 let start = buffer.as_mut_ptr().wrapping_add(done);
                 opcode::Read::new(types::Fd(file.file.as_raw_fd()), start, len)
                     .offset(offset.saturating_add(done as u64))
@@ -283,7 +305,7 @@ impl Drop for Slots {
         for operation in self.entries.drain(..).flatten() {
             match operation.request {
                 Request::Write { data, promise, file, .. } => {
-                    std::mem::forget(data);
+                    std::mem::forget((data, operation.vectors));
                     promise.fulfil(Err(DiskError::Closed { disk: file.disk.to_string() }));
                 }
                 Request::Read { buffer, promise, file, .. } => {
@@ -355,7 +377,7 @@ impl Driver {
 
     fn begin(&mut self, lane: u64, request: Request) -> io::Result<()> {
         let progress = Progress::new(request.len());
-        self.start(InFlight { lane, request, progress })
+        self.start(InFlight { lane, request, progress, vectors: Vectors::default() })
     }
 
     /// An operation of a lane has ended: its place goes to the next that waits there.

@@ -9,6 +9,8 @@ pub mod crashsafe;
 pub mod host;
 pub mod io_uring;
 pub mod open;
+pub mod payload;
+pub mod pieces;
 pub mod plain;
 mod progress;
 pub mod set;
@@ -20,6 +22,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use buffer::AlignedBuf;
+pub use payload::Payload;
+pub use pieces::{BufSlice, Pieces};
 
 /// Why a disk operation failed.
 #[derive(Debug, Clone, Error)]
@@ -80,6 +84,13 @@ impl DiskError {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full { disk: disk.to_owned() },
             _ => Self::Io { op, file: file.to_owned(), disk: disk.to_owned(), source: Arc::new(source) },
         }
+    }
+
+    /// Whether this process or its host ran short of descriptors or memory: no fault of the disk, and it passes (R13 is about disks).
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
     }
 }
 
@@ -162,8 +173,13 @@ pub struct DiskSpace {
 
 /// An open file of a disk. Offsets and lengths of `read` and `write` are multiples of 4,096.
 pub trait DiskFile: Send + Sync {
-    /// Starts a write of the whole buffer at `offset`; the file grows as needed. Not durable until [`DiskFile::sync`].
-    fn write(&self, offset: u64, data: Arc<AlignedBuf>) -> Ticket<()>;
+    /// Starts a write of all pieces at `offset`; the file grows as needed. Not durable until [`DiskFile::sync`].
+    fn write_pieces(&self, offset: u64, data: Pieces) -> Ticket<()>;
+
+    /// [`DiskFile::write_pieces`] of one whole buffer.
+    fn write(&self, offset: u64, data: Arc<AlignedBuf>) -> Ticket<()> {
+        self.write_pieces(offset, data.into())
+    }
 
     /// Starts a read of `len` bytes at `offset`. [`DiskError::Short`] when the file ends before `offset + len`.
     fn read(&self, offset: u64, len: usize) -> Ticket<AlignedBuf>;

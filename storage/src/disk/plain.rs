@@ -82,7 +82,7 @@ fn perform(mut request: Request) {
     let outcome = loop {
         let result = match &mut request {
             Request::Write { file, offset, data, .. } => {
-                let rest = data.get(progress.done()..).unwrap_or_default();
+                let (rest, _) = data.rest(progress.done());
                 file.file.write_at(rest, offset.saturating_add(progress.done() as u64))
             }
             Request::Read { file, offset, buffer, .. } => {

@@ -25,8 +25,11 @@ impl Sealer {
         let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + TAG_LEN);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plain);
-        let done = default_aead().seal(&self.0, &nonce, aad, &mut sealed, NONCE_LEN);
-        assert!(done.is_ok(), "sealing {} bytes: {done:?}", plain.len());
+        let body = sealed.get_mut(NONCE_LEN..).unwrap_or_default();
+        match default_aead().seal(&self.0, &nonce, aad, body) {
+            Ok(tag) => sealed.extend_from_slice(&tag),
+            Err(error) => unreachable!("sealing {} bytes: {error}", plain.len()),
+        }
         sealed
     }
 

@@ -14,6 +14,7 @@ use kovcheg_format::record::segment::{CHUNK_FLAG_REPLACES, ChunkPlace, NodeAdded
 use crate::chunk::compress::Compressor;
 use crate::chunk::pipeline::DomainCipher;
 use crate::dedup::lookup::Presence;
+use crate::disk::Payload;
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::journal::sequencer::{Commit, InlineChunks};
@@ -54,7 +55,7 @@ pub struct ChunkSink {
     compressor: Compressor,
     /// Sealed envelopes; behind them, room for a header and the plaintext of the chunk that is being taken in, which is sealed
     /// where it stands.
-    payload: Vec<u8>,
+    payload: Payload,
     /// Bytes of `payload` that are sealed.
     sealed: usize,
     places: Vec<ChunkPlace>,
@@ -88,7 +89,7 @@ impl ChunkSink {
             engine,
             cipher,
             compressor,
-            payload: Vec::new(),
+            payload: Payload::default(),
             sealed: 0,
             places: Vec::new(),
             stripes: Vec::new(),
@@ -118,11 +119,10 @@ impl ChunkSink {
             return;
         }
         if self.payload.len() == self.sealed {
-            self.payload.resize(self.sealed + HEADER_LEN, 0);
+            self.payload.extend_zeros(HEADER_LEN);
         }
-        let full = self.stripe_payload() + DIRECTORY_ROOM;
-        if self.payload.len() + plain.len() > self.engine.config.inline_bytes && self.payload.capacity() < full {
-            self.payload.reserve_exact(full - self.payload.len());
+        if self.payload.len() + plain.len() > self.engine.config.inline_bytes {
+            self.payload.reserve_total(self.stripe_payload() + DIRECTORY_ROOM);
         }
         self.payload.extend_from_slice(plain);
     }
@@ -167,8 +167,7 @@ impl ChunkSink {
         let mut inline = InlineChunks::default();
         self.payload.truncate(self.sealed);
         if self.stripes.is_empty() && self.payload.len() <= self.engine.config.inline_bytes {
-            inline =
-                InlineChunks { payload: std::mem::take(&mut self.payload), chunks: std::mem::take(&mut self.places) };
+            inline = InlineChunks { payload: self.payload.to_vec(), chunks: std::mem::take(&mut self.places) };
         } else {
             self.end_stripe()?;
         }
@@ -190,25 +189,26 @@ impl ChunkSink {
             }
         };
         if self.sealed > 0 && self.payload.len() + TAG_LEN > self.stripe_payload() {
-            let open = self.payload.split_off(self.sealed);
             self.end_stripe()?;
-            self.payload.extend_from_slice(&open);
         }
         let start = self.sealed;
-        let plain_len = self.cipher.seal_tail(id, &mut self.payload, start, &mut self.compressor)?;
-        self.sealed = self.payload.len();
+        self.payload.extend_zeros(TAG_LEN);
+        let room = self.payload.get_mut(start..).unwrap_or_default();
+        let sealed = self.cipher.seal_in_place(id, room, &mut self.compressor)?;
+        self.sealed = start + sealed.len;
+        self.payload.truncate(self.sealed);
         self.places.push(ChunkPlace {
             id,
             offset: u32::try_from(start).unwrap_or(u32::MAX),
-            sealed_len: u32::try_from(self.sealed - start).unwrap_or(u32::MAX),
-            plain_len,
+            sealed_len: u32::try_from(sealed.len).unwrap_or(u32::MAX),
+            plain_len: sealed.plain_len,
             flags,
         });
         self.fresh.insert(id);
         Ok(true)
     }
 
-    /// Hands the sealed payload to the disks; its memory is kept for the next stripe.
+    /// Hands the sealed payload to the disks, in its memory; what is pending behind it moves to the next stripe's.
     fn end_stripe(&mut self) -> StorageResult<()> {
         if self.places.is_empty() {
             return Ok(());
@@ -217,11 +217,14 @@ impl ChunkSink {
             last.settle(&self.engine.disks);
         }
         let places = std::mem::take(&mut self.places);
-        let placed = self.engine.store.append(self.cipher.domain(), &mut self.payload, places);
-        self.payload.clear();
-        self.payload.shrink_to(self.stripe_payload() + DIRECTORY_ROOM);
-        self.sealed = 0;
-        self.stripes.push(placed?);
+        let mut next = Payload::default();
+        if let Some(pending) = self.payload.get(self.sealed..).filter(|pending| !pending.is_empty()) {
+            next.reserve_total(self.stripe_payload() + DIRECTORY_ROOM);
+            next.extend_from_slice(pending);
+        }
+        let mut full = std::mem::replace(&mut self.payload, next);
+        full.truncate(std::mem::take(&mut self.sealed));
+        self.stripes.push(self.engine.store.append(self.cipher.domain(), full, places)?);
         if self.stripes.len() >= UNNAMED_STRIPES_MAX {
             self.name_stripes()?;
         }

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::EngineConfig;
-use crate::disk::DiskFile;
 use crate::disk::set::DiskSet;
+use crate::disk::{DiskFile, Payload};
 use crate::error::{StorageError, StorageResult};
 use crate::segment::files::ShardFiles;
 use crate::segment::open::{OpenSegment, WrittenStripe, wait_all};
@@ -161,11 +161,11 @@ impl SegmentStore {
     }
 
     /// Hands one stripe of sealed chunks to the disks; not durable before [`SegmentStore::flush`]. `payload` holds the
-    /// envelopes that `chunks` place; their directory is appended to it, and its bytes are copied.
+    /// envelopes that `chunks` place; their directory is appended to it.
     pub fn append(
         &self,
         domain: DomainId,
-        payload: &mut Vec<u8>,
+        mut payload: Payload,
         chunks: Vec<ChunkPlace>,
     ) -> StorageResult<PlacedStripe> {
         self.check_space()?;
@@ -231,13 +231,13 @@ impl SegmentStore {
             reason: format!("a stripe of segment {} failed on every disk", written.segment.file_name()),
         })?;
         tracing::warn!(segment = %written.segment.file_name(), offset = written.offset, "stripe written again on other disks");
-        self.append_payload(stripe.domain, &loaded.payload, loaded.header.inner_len, stripe.chunks.clone())
+        self.append_payload(stripe.domain, loaded.payload[..].into(), loaded.header.inner_len, stripe.chunks.clone())
     }
 
     fn append_payload(
         &self,
         domain: DomainId,
-        payload: &[u8],
+        payload: Payload,
         inner_len: u32,
         chunks: Vec<ChunkPlace>,
     ) -> StorageResult<PlacedStripe> {

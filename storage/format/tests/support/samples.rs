@@ -320,10 +320,10 @@ pub fn shard_header(kind: StripeKind, payload: &[u8], shard_len: u32) -> ShardHe
 pub fn shard(kind: StripeKind) -> Vec<u8> {
     let payload: Vec<u8> =
         (0..4 * 66_000_u32).map(|at| at.to_le_bytes().iter().fold(7, |sum, byte| sum ^ byte)).collect();
-    let header = shard_header(kind, &payload, 66_048);
+    let header = shard_header(kind, &payload, 69_632);
     let mut shard = vec![0; usize::try_from(header.disk_len()).unwrap()];
     let start = header.data_offset();
-    shard[start..start + 66_048].copy_from_slice(&payload[..66_048]);
+    shard[start..start + 69_632].copy_from_slice(&payload[..69_632]);
     header.seal_into(&mut shard);
     shard
 }

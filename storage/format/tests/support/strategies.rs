@@ -24,7 +24,7 @@ use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, Upload
 use kovcheg_format::record::version::{
     Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved,
 };
-use kovcheg_format::shard::{CODEC_RS_GF8, SHARD_LEN_MAX, SHARD_LEN_UNIT, ShardHeader, StripeKind};
+use kovcheg_format::shard::{CODEC_RS_GF8, SHARD_LEN_MAX, SHARD_LEN_UNIT, ShardHeader, StripeKind, WHOLE_BLOCKS_MIN};
 use kovcheg_format::superblock::{FailureDomain, KeySlot, KeySlotKind, Superblock};
 use proptest::collection::vec;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
@@ -198,7 +198,13 @@ fn offset() -> impl Strategy<Value = u64> {
 
 /// Data length of a shard.
 fn shard_len() -> impl Strategy<Value = u32> {
-    (1..=SHARD_LEN_MAX / SHARD_LEN_UNIT).prop_map(|units| units * SHARD_LEN_UNIT)
+    (1..=SHARD_LEN_MAX / SHARD_LEN_UNIT).prop_map(as_shard_len)
+}
+
+/// A length that a shard may have, of about so many units.
+fn as_shard_len(units: u32) -> u32 {
+    let len = units * SHARD_LEN_UNIT;
+    if len < WHOLE_BLOCKS_MIN { len } else { len.next_multiple_of(4096) }
 }
 
 /// `count` different disks.
@@ -429,7 +435,7 @@ impl Any for ShardHeader {
             .prop_map(|(kind, (k, m), index, place, (pool, previous, hash), lengths, clocks)| {
                 let (segment, offset, epoch, lsn) = place;
                 let (units, payload, inner) = lengths;
-                let shard_len = units * SHARD_LEN_UNIT;
+                let shard_len = as_shard_len(units);
                 let payload_len = payload % (u64::from(shard_len) * u64::from(k) + 1);
                 let inner_len = inner % u32::try_from(payload_len + 1).unwrap();
                 let journal = kind == StripeKind::Journal;

@@ -11,7 +11,7 @@ use super::super::faults::{Effect, OpKind, Rng};
 use super::super::sim_medium::{Extent, Medium};
 use super::{CutPoint, Frozen, World};
 use crate::disk::host::check_range;
-use crate::disk::{AlignedBuf, Disk, DiskError, DiskFile, DiskResult, DiskSpace, Promise, Ticket};
+use crate::disk::{AlignedBuf, Disk, DiskError, DiskFile, DiskResult, DiskSpace, Pieces, Promise, Ticket};
 
 /// One simulated disk in one boot.
 #[derive(Clone)]
@@ -93,6 +93,7 @@ impl SimDisk {
         match effect {
             Some(Effect::Eio) => Err(Error::from_raw_os_error(libc::EIO)),
             Some(Effect::Enospc) => Err(ErrorKind::StorageFull.into()),
+            Some(Effect::Emfile) => Err(Error::from_raw_os_error(libc::EMFILE)),
             _ => act(&mut world.media[self.number]),
         }
         .map_err(|error| self.error(op, name, error))
@@ -257,7 +258,8 @@ impl SimFile {
 }
 
 impl DiskFile for SimFile {
-    fn write(&self, offset: u64, data: Arc<AlignedBuf>) -> Ticket<()> {
+    fn write_pieces(&self, offset: u64, data: Pieces) -> Ticket<()> {
+        let data = data.to_buffer();
         if let Err(error) = check_range(offset, data.len()) {
             return Ticket::ready(Err(self.error("write", error)));
         }
