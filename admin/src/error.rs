@@ -37,9 +37,10 @@ impl ApiError {
                 StorageError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
                 StorageError::InvalidArgument { .. } | StorageError::Operator(_) => StatusCode::BAD_REQUEST,
                 StorageError::Refused { .. } => StatusCode::FORBIDDEN,
-                StorageError::ReadOnly { .. } | StorageError::Full(_) | StorageError::Stopping(_) => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                StorageError::ReadOnly { .. }
+                | StorageError::Full(_)
+                | StorageError::Exhausted(_)
+                | StorageError::Stopping(_) => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             },
         }

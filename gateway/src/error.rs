@@ -72,6 +72,10 @@ pub fn row_of(error: &StorageError) -> Row {
         StorageError::Full(_) => {
             row("InsufficientStorage", 507, "The vault has no space left for new data; reads and deletes go on.")
         }
+        StorageError::Exhausted(_) => Row {
+            log: true,
+            ..row("SlowDown", 503, "The server is short of file descriptors or memory; try again later.")
+        },
         StorageError::Damaged { .. } => {
             inner("Too many shards of the data are lost or unreadable; the vault's operator must look at it.")
         }

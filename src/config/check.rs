@@ -161,6 +161,12 @@ pub fn places(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::OnDataDisk { key, disk: disk.clone() });
         }
     }
+    // An index is thrown away and made anew: nothing else may lie in its folder.
+    let index = real(&config.index_dir);
+    let others = [real(&config.data_dir), real(&config.key_file)];
+    if let Some(inside) = disks.iter().chain(&others).find(|place| place.starts_with(&index)) {
+        return Err(ConfigError::InIndex { place: inside.clone() });
+    }
     Ok(())
 }
 

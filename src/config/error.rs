@@ -55,6 +55,14 @@ pub enum ConfigError {
         /// The disk.
         disk: PathBuf,
     },
+    /// Something that must stay lies in the folder of the index, which is thrown away when it is made anew.
+    #[error(
+        "`vault.index_dir` holds {place}; the index needs a folder of its own, which `kovcheg rebuild-index` empties"
+    )]
+    InIndex {
+        /// What lies there.
+        place: PathBuf,
+    },
     /// Fewer disks than a stripe has shards.
     #[error("{disks} disks are too few for k = {k}, m = {m}: a stripe needs {} disks", u16::from(*k) + u16::from(*m))]
     TooFewDisks {

@@ -203,6 +203,7 @@ fn engine_config(file: &FileConfig) -> Result<EngineConfig, ConfigError> {
         journal_shard_len: engine.journal_file_size.0,
         journal_prewrite: engine.journal_prewrite.0,
         inline_bytes: check::memory(engine.inline_size),
+        checkpoint_page: defaults.checkpoint_page,
         open_segments: engine.open_segments,
         commit_bytes: check::memory(engine.commit_size),
         upload_bytes: check::memory(engine.upload_memory),

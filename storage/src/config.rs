@@ -23,6 +23,8 @@ pub struct EngineConfig {
     pub journal_prewrite: u64,
     /// Objects whose new sealed chunks take no more than this go into the journal stripe of their commit (R1).
     pub inline_bytes: usize,
+    /// Bytes of rows at which a page of a checkpoint ends: a stripe of a quarter of that per disk at 4+2.
+    pub checkpoint_page: usize,
     /// Most data segments open at once (R20).
     pub open_segments: usize,
     /// Payload bytes at which a journal stripe takes no more commits.
@@ -58,6 +60,7 @@ impl Default for EngineConfig {
             journal_shard_len: 32 << 20,
             journal_prewrite: 2 << 20,
             inline_bytes: 32 << 10,
+            checkpoint_page: 1 << 20,
             open_segments: 16,
             commit_bytes: 4 << 20,
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),

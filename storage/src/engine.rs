@@ -104,6 +104,7 @@ impl Engine {
             ids: self.store.ids(),
             cipher: &self.metadata,
             clock: self.clock.as_ref(),
+            page_bytes: self.config.checkpoint_page,
         };
         let Some(written) = writer.write(self.index.snapshot().as_ref())? else { return Ok(false) };
         let closed = SegmentClosed { segment: written.opened.segment, len: written.len };

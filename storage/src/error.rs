@@ -70,6 +70,9 @@ pub enum StorageError {
     /// No space left for data; reads go on.
     #[error("the vault is full: {0}")]
     Full(String),
+    /// The process ran short of descriptors or memory; it passes.
+    #[error("the server is short of resources, try again: {0}")]
+    Exhausted(DiskError),
     /// More than m shards of a stripe are lost or rotten (E-1).
     #[error("{} of {} shards of stripe {offset} in segment {segment:?} are unreadable: {detail}", lost, width)]
     Damaged {

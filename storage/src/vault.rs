@@ -18,10 +18,10 @@ use crate::error::{StorageError, StorageResult};
 use crate::handle::VaultHandle;
 use crate::identity::{self, RootChange};
 use crate::index::Index;
-use crate::keys::hierarchy::RootKey;
 use crate::object::types::Credential;
 
 mod disk_states;
+mod first_start;
 mod housekeeper;
 pub mod kit;
 mod lock;
@@ -92,8 +92,8 @@ pub struct Parts {
     pub absent: Vec<(String, String)>,
     /// The index.
     pub index: Arc<dyn Index>,
-    /// Gives the root key: loads it, or makes and saves it when `true`.
-    pub root_key: Box<dyn FnMut(bool) -> StorageResult<RootKey>>,
+    /// File of the root key.
+    pub key_file: PathBuf,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Data shards, for a new vault.
@@ -193,6 +193,7 @@ impl Vault {
     /// Throws the index away and rebuilds it from the data disks alone (W-2). The vault must not be open elsewhere.
     pub fn rebuild_index(options: &OpenOptions, progress: &mut dyn FnMut(u64)) -> StorageResult<RebuildReport> {
         let lock = VaultLock::take(options)?;
+        start::check_pool(options)?;
         start::remove_index(options)?;
         let parts = start::parts_of(options)?;
         let report = start::rebuild(parts, progress);

@@ -18,7 +18,6 @@ use kovcheg_storage::disk::open::{DriverChoice, open_disk};
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::handle::VaultHandle;
 use kovcheg_storage::index::memory::MemoryIndex;
-use kovcheg_storage::keys::hierarchy::RootKey;
 use kovcheg_storage::object::types::{NewBucket, NewVersion, NoObserver};
 use kovcheg_storage::vault::{DiskSpec, OpenOptions, Opened, Parts, Vault};
 use tokio::runtime::Runtime;
@@ -113,17 +112,11 @@ impl Scene {
         for path in &self.disks {
             disks.push((open_disk(path, self.driver)?, FailureDomain::default()));
         }
-        let unusable = |error: &dyn std::fmt::Display| StorageError::Operator(error.to_string());
         Vault::open_on(Parts {
             disks,
             absent: Vec::new(),
             index: Arc::new(MemoryIndex::default()),
-            root_key: Box::new(move |make| {
-                if make && !key_file.exists() {
-                    RootKey::generate().save(&key_file).map_err(|error| unusable(&error))?;
-                }
-                RootKey::load(&key_file).map_err(|error| unusable(&error))
-            }),
+            key_file,
             clock: Arc::new(SystemClock),
             k: 4,
             m: 2,

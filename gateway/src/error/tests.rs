@@ -31,6 +31,7 @@ fn one_of_each() -> Vec<StorageError> {
         StorageError::InvalidArgument { what: "name", reason: "no".into() },
         StorageError::Refused { reasons: vec!["legal hold".into()] },
         StorageError::ReadOnly { reason: "two disks are gone".into() },
+        StorageError::Exhausted(DiskError::Full { disk: "secret detail".into() }),
         StorageError::Full("secret detail".into()),
         StorageError::Damaged { segment: SegmentId(1), offset: 0, lost: 3, width: 6, detail: "secret detail".into() },
         StorageError::ChunkMissing(ChunkId::ZERO),

@@ -217,9 +217,10 @@ impl DiskSet {
         Some(u8::try_from(spare).unwrap_or(u8::MAX).min(self.k))
     }
 
-    /// Fences a disk after a failed write or flush, a full one too, or a missed deadline (R13).
+    /// Fences a disk after a failed write or flush, a full one too, or a missed deadline (R13). A descriptor that could not be had
+    /// says nothing of the disk.
     pub fn failed_write(&self, id: DiskId, error: &DiskError) {
-        if let Some(slot) = self.slot(id) {
+        if let Some(slot) = self.slot(id).filter(|_| !error.is_shortage()) {
             slot.fence(&error.to_string());
         }
     }

@@ -4,7 +4,7 @@
 //! stands at some batch boundary, at or after the last [`Index::flush`], and replay goes on from its `applied` row.
 //! Object keys stand in the clear in this directory and nowhere else; it is made with mode 0700.
 
-use std::fs::{DirBuilder, File, rename};
+use std::fs::{DirBuilder, File, remove_dir_all, remove_file, rename};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
@@ -293,6 +293,32 @@ fn claim(path: &Path) -> Result<(), IndexError> {
         }
     }
     mark(path, &temporary).map_err(failed)
+}
+
+/// Removes an index, broken ones too. Nothing when there is none; [`IndexError::Foreign`], and nothing removed, when the directory
+/// holds something that never was an index.
+pub fn remove(path: &Path) -> Result<(), IndexError> {
+    let failed =
+        |error: io::Error| IndexError::Unusable { path: path.display().to_string(), reason: error.to_string() };
+    if !path.exists() {
+        return Ok(());
+    }
+    match std::fs::read(path.join(MARKER)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return claim(path),
+        Err(error) => return Err(failed(error)),
+    }
+    // The marker goes last: cut off in between, what is left is still known as an index.
+    for entry in path.read_dir().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name() == MARKER || entry.file_name() == "lost+found" {
+            continue;
+        }
+        let is_folder = entry.file_type().map_err(failed)?.is_dir();
+        if is_folder { remove_dir_all(entry.path()) } else { remove_file(entry.path()) }.map_err(failed)?;
+    }
+    // An index of another layout gets ours.
+    mark(path, &format!("{MARKER}.new")).map_err(failed)
 }
 
 fn mark(path: &Path, temporary: &str) -> io::Result<()> {

@@ -27,9 +27,6 @@ use crate::segment::repair::Mender;
 use crate::segment::store::SegmentIds;
 use crate::segment::stripe::StripeHead;
 
-/// Bytes of rows at which a page ends: a stripe of a quarter of that per disk at 4+2.
-const PAGE_BYTES: usize = 1 << 20;
-
 /// What writing a checkpoint needs.
 pub struct CheckpointWriter<'a> {
     /// Reads it back.
@@ -40,6 +37,8 @@ pub struct CheckpointWriter<'a> {
     pub cipher: &'a MetadataCipher,
     /// Wall clock.
     pub clock: &'a dyn Clock,
+    /// Bytes of rows at which a page ends.
+    pub page_bytes: usize,
 }
 
 /// A checkpoint that is durable and was read back.
@@ -62,7 +61,7 @@ impl CheckpointWriter<'_> {
         self.reader.register(&segment.opened);
         let mut stripes = 0;
         let mut offsets = Vec::new();
-        for_each_page(view, &mut |page| {
+        for_each_page(view, self.page_bytes, &mut |page| {
             offsets.push(segment.next_offset);
             self.append(&mut segment, stripes, page)?;
             stripes += 1;
@@ -99,7 +98,7 @@ impl CheckpointWriter<'_> {
             inner_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             written_at: self.clock.wall_ms(),
         };
-        let mut written = segment.append(&mender.disks, &head, &payload)?;
+        let mut written = segment.append(&mender.disks, &head, payload[..].into())?;
         give_up_on(mender, written.settle(mender.disks.deadline))
     }
 }
@@ -214,6 +213,7 @@ fn give_up_on(mender: &Mender, failures: crate::segment::open::Failures) -> Stor
 /// Cuts all rows of the index into pages.
 fn for_each_page(
     view: &dyn IndexRead,
+    page_bytes: usize,
     take: &mut dyn FnMut(&CheckpointPage) -> StorageResult<()>,
 ) -> StorageResult<()> {
     let mut page = CheckpointPage::default();
@@ -223,7 +223,7 @@ fn for_each_page(
         view.scan(column, &[], None, &mut |key, value| {
             bytes += key.len() + value.len();
             page.rows.push(Row { column: column.code(), key: Blob(key.to_vec()), value: Blob(value.to_vec()) });
-            if bytes < PAGE_BYTES {
+            if bytes < page_bytes {
                 return ControlFlow::Continue(());
             }
             bytes = 0;

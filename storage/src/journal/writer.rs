@@ -1,6 +1,7 @@
 //! Appends journal stripes: one in flight at a time, durable on all shards before the next begins (R1, R4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kovcheg_format::Encode;
 use kovcheg_format::frame::{Frame, associated_data};
@@ -11,6 +12,7 @@ use kovcheg_format::shard::{StripeKind, disk_len};
 
 use crate::clock::Clock;
 use crate::config::EngineConfig;
+use crate::disk::Payload;
 use crate::error::{StorageError, StorageResult};
 use crate::journal::apply::StripePlace;
 use crate::keys::keyring::MetadataCipher;
@@ -18,6 +20,11 @@ use crate::segment::open::{Failures, OpenSegment};
 use crate::segment::reader::SegmentReader;
 use crate::segment::store::SegmentIds;
 use crate::segment::stripe::{StripeHead, checked_shard_len};
+
+/// How long the journal waits for descriptors, and how often.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+/// Ten minutes.
+const SHORTAGES_MAX: u32 = 6_000;
 
 /// A journal stripe that is durable on all its shards, and the records it really holds.
 pub struct WrittenFrame {
@@ -101,7 +108,7 @@ impl JournalWriter {
         let lsn = self.next_lsn();
         let disks = self.reader.mender().disks.clone();
         let aad = associated_data(disks.pool, self.ids.epoch(), lsn, self.last.1, 0);
-        let mut payload = self.cipher.seal(&aad, &frame.to_bytes());
+        let mut payload = Payload::from(&self.cipher.seal(&aad, &frame.to_bytes())[..]);
         let inner_len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         payload.extend_from_slice(inline);
         let head = StripeHead {
@@ -117,7 +124,7 @@ impl JournalWriter {
         };
         let upcoming = disk_len(checked_shard_len(payload.len(), file.opened.k)?);
         let mut failures = file.prewrite(upcoming, self.prewrite, disks.deadline);
-        let mut written = file.append(&disks, &head, &payload)?;
+        let mut written = file.append(&disks, &head, payload)?;
         failures.extend(written.settle(disks.deadline));
         if failures.is_empty() {
             failures = file.flush(disks.deadline);
@@ -158,14 +165,31 @@ impl JournalWriter {
         if usable {
             return Ok(self.pending_news());
         }
-        let mender = self.reader.mender();
-        let next = OpenSegment::create(&mender.disks, &mender.files, self.ids.next()?, StripeKind::Journal)?;
+        let next = self.open_file()?;
         self.reader.register(&next.opened);
         let old = self.file.replace(next);
         let closed = old.map(|old| SegmentClosed { segment: old.id(), len: old.next_offset });
         let mut news: Vec<Record> = closed.into_iter().map(Record::from).collect();
         news.extend(self.pending_news());
         Ok(news)
+    }
+
+    /// Makes the next journal file. All commits wait where the process has no descriptors for it, as giving up would end this life.
+    fn open_file(&self) -> StorageResult<OpenSegment> {
+        let mender = self.reader.mender();
+        let mut attempt = 0;
+        loop {
+            match OpenSegment::create(&mender.disks, &mender.files, self.ids.next()?, StripeKind::Journal) {
+                Err(StorageError::Exhausted(error)) if attempt < SHORTAGES_MAX => {
+                    if attempt == 0 {
+                        tracing::error!(%error, "commits wait: the journal needs descriptors for its next file");
+                    }
+                    attempt += 1;
+                    std::thread::sleep(SHORTAGE_PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// The record that opens the current file, as long as no stripe of it is durable.

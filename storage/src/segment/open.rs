@@ -10,7 +10,7 @@ use kovcheg_policy::facts::DiskFacts;
 use kovcheg_policy::placement::place;
 
 use crate::disk::set::{DiskSet, DiskSlot};
-use crate::disk::{AlignedBuf, DiskError, DiskFile, Ticket};
+use crate::disk::{AlignedBuf, DiskError, DiskFile, Payload, Ticket};
 use crate::error::{StorageError, StorageResult};
 use crate::segment::files::{self, ShardFiles, name};
 use crate::segment::stripe::{StripeHead, StripePosition, build};
@@ -62,7 +62,8 @@ impl WrittenStripe {
 
 impl OpenSegment {
     /// Chooses disks and makes the segment's files, durable by name on return. Disks that fail are fenced and the choice is
-    /// made again without them; [`StorageError::ReadOnly`] when too few are left (R4).
+    /// made again without them; [`StorageError::ReadOnly`] when too few are left (R4), [`StorageError::Exhausted`] when the process
+    /// has no descriptors for the files, which then are not there.
     pub fn create(disks: &DiskSet, files: &ShardFiles, segment: SegmentId, kind: StripeKind) -> StorageResult<Self> {
         // Each attempt but the last fences a disk.
         for _ in 0..=disks.slots().len() {
@@ -72,6 +73,10 @@ impl OpenSegment {
             for slot in &chosen {
                 match create_file(slot, segment, kind) {
                     Ok(file) => made.push((slot.clone(), file)),
+                    Err(error) if error.is_shortage() => {
+                        remove_files(&made, segment, kind);
+                        return Err(StorageError::Exhausted(error));
+                    }
                     Err(error) => {
                         disks.failed_write(slot.id, &error);
                         failed = true;
@@ -114,7 +119,7 @@ impl OpenSegment {
     }
 
     /// Starts the writes of one stripe at the end of the segment.
-    pub fn append(&mut self, disks: &DiskSet, head: &StripeHead, payload: &[u8]) -> StorageResult<WrittenStripe> {
+    pub fn append(&mut self, disks: &DiskSet, head: &StripeHead, payload: Payload) -> StorageResult<WrittenStripe> {
         let position = StripePosition {
             pool: disks.pool,
             segment: self.id(),
@@ -126,8 +131,8 @@ impl OpenSegment {
         let tickets = self
             .files
             .iter()
-            .zip(&built.shards)
-            .map(|((slot, file), shard)| (slot.id, file.write(position.offset, shard.clone())))
+            .zip(built.shards)
+            .map(|((slot, file), shard)| (slot.id, file.write_pieces(position.offset, shard)))
             .collect();
         let disk_len = disk_len(built.shard_len);
         self.next_offset += disk_len;

@@ -11,7 +11,7 @@ use kovcheg_format::shard::{ShardFront, ShardHeader, disk_len, stripe_hash};
 use kovcheg_format::units::BLOCK_LEN;
 
 use crate::disk::set::{DiskSet, DiskSlot};
-use crate::disk::{AlignedBuf, DiskError, DiskFile, DiskResult};
+use crate::disk::{AlignedBuf, DiskError, DiskFile, DiskResult, Pieces};
 use crate::erasure::code::Code;
 use crate::error::{StorageError, StorageResult};
 use crate::segment::files::{self, ShardFiles};
@@ -56,6 +56,11 @@ impl Mender {
         let mut shards: Vec<Option<Candidate>> = Vec::with_capacity(opened.disks.len());
         let mut details = Vec::new();
         for (index, slot, read) in self.read_all(opened, offset, shard_len) {
+            if let Err(error) = &read
+                && error.is_shortage()
+            {
+                return Err(StorageError::Exhausted(error.clone()));
+            }
             match read.map_err(|error| error.to_string()).and_then(|bytes| self.examine(opened, offset, index, &bytes))
             {
                 Ok(candidate) => shards.push(Some(candidate)),
@@ -126,7 +131,7 @@ impl Mender {
             k: header.k,
             m: header.m,
         };
-        let built = build(&head, &position, &stripe.payload)?;
+        let built = build(&head, &position, stripe.payload[..].into())?;
         let mut lacking = 0;
         for index in &stripe.lost {
             let slot = opened.disks.get(*index).and_then(|disk| self.disks.slot(*disk));
@@ -139,12 +144,12 @@ impl Mender {
         Ok(lacking)
     }
 
-    fn restore_shard(&self, slot: &DiskSlot, opened: &SegmentOpened, offset: u64, shard: Arc<AlignedBuf>) -> bool {
+    fn restore_shard(&self, slot: &DiskSlot, opened: &SegmentOpened, offset: u64, shard: Pieces) -> bool {
         if slot.repairable().is_none() {
             return false;
         }
         let written = self.writable_file(slot, opened).and_then(|file| {
-            file.write(offset, shard).wait(self.disks.deadline)?;
+            file.write_pieces(offset, shard).wait(self.disks.deadline)?;
             file.sync().wait(self.disks.deadline)
         });
         match written {

@@ -72,6 +72,8 @@ pub enum Effect {
     Eio,
     /// Fails as a full disk.
     Enospc,
+    /// Create and Name: fails because the process has no descriptors left.
+    Emfile,
     /// Write: answered, and never lands.
     Lose,
     /// Write: answered, and lands at another offset of the file.

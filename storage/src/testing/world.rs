@@ -11,9 +11,8 @@ use crate::disk::Disk;
 use crate::error::StorageResult;
 use crate::index::Index;
 use crate::index::memory::MemoryIndex;
-use crate::keys::hierarchy::RootKey;
 use crate::testing::scratch::Scratch;
-use crate::vault::{Opened, Parts, Vault, operator};
+use crate::vault::{Opened, Parts, Vault};
 
 /// A clock that stands still.
 pub struct FixedClock(pub u64);
@@ -33,6 +32,7 @@ pub fn small_config() -> EngineConfig {
         journal_shard_len: 64 << 10,
         journal_prewrite: 16 << 10,
         inline_bytes: 8 << 10,
+        checkpoint_page: 1 << 10,
         profile: kovcheg_format::record::bucket::ChunkProfile { min: 4096, average: 8192, max: 32768 },
         workers: 1,
         io_deadline: Duration::from_secs(20),
@@ -51,7 +51,19 @@ impl World {
     /// A world of its own.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { scratch: Scratch::new(name), config: small_config() }
+        Self::with_config(name, small_config())
+    }
+
+    /// A world of its own with these settings.
+    #[must_use]
+    pub fn with_config(name: &str, config: EngineConfig) -> Self {
+        Self { scratch: Scratch::new(name), config }
+    }
+
+    /// The vault's key file, there once it was made.
+    #[must_use]
+    pub fn key_file(&self) -> std::path::PathBuf {
+        self.scratch.path().join("root.key")
     }
 
     /// Opens the vault on `disks` with `index`; makes it when all are empty.
@@ -66,20 +78,12 @@ impl World {
         index: Arc<MemoryIndex>,
         read_only: bool,
     ) -> StorageResult<Opened> {
-        let key_file = self.scratch.path().join("root.key");
         let index: Arc<dyn Index> = index;
         Vault::open_on(Parts {
             disks: disks.into_iter().map(|disk| (disk, FailureDomain::default())).collect(),
             absent: Vec::new(),
             index,
-            root_key: Box::new(move |make| {
-                if make && !key_file.exists() {
-                    let root = RootKey::generate();
-                    root.save(&key_file).map_err(|error| operator(error.to_string()))?;
-                    return Ok(root);
-                }
-                RootKey::load(&key_file).map_err(|error| operator(error.to_string()))
-            }),
+            key_file: self.key_file(),
             clock: Arc::new(FixedClock(1_700_000_000_000)),
             k: 4,
             m: 2,

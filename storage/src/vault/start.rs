@@ -22,6 +22,7 @@ use crate::error::StorageResult;
 use crate::identity;
 use crate::index::Index;
 use crate::index::digest::digest_of;
+use crate::index::memory::MemoryIndex;
 use crate::index::rows;
 use crate::journal::recover::{Recovered, Replay, recover};
 use crate::journal::scan::Chain;
@@ -33,7 +34,8 @@ use crate::segment::files::{ShardFiles, name};
 use crate::segment::reader::SegmentReader;
 use crate::segment::repair::Mender;
 use crate::segment::store::{SegmentIds, SegmentStore};
-use crate::vault::pool::{FoundPool, Survey, choose, initialise, raise_epoch, slots, survey, write_refusal};
+use crate::vault::first_start::{NewPool, make_if_new};
+use crate::vault::pool::{FoundPool, choose, raise_epoch, slots, survey, write_refusal};
 use crate::vault::{OpenOptions, Parts, disk_states, operator, returning};
 
 /// File of the wrapped keys, at the top of each disk.
@@ -66,6 +68,10 @@ pub struct RebuildReport {
 
 /// Opens paths as disks and the index folder as an index.
 pub fn parts_of(options: &OpenOptions) -> StorageResult<Parts> {
+    parts_with(options, open_index(options)?)
+}
+
+fn parts_with(options: &OpenOptions, index: Arc<dyn Index>) -> StorageResult<Parts> {
     let mut disks = Vec::new();
     let mut absent = Vec::new();
     for spec in &options.disks {
@@ -74,20 +80,11 @@ pub fn parts_of(options: &OpenOptions) -> StorageResult<Parts> {
             Err(error) => absent.push((spec.path.display().to_string(), error.to_string())),
         }
     }
-    let key_file = options.key_file.clone();
-    let root_key = Box::new(move |make: bool| -> StorageResult<RootKey> {
-        if make && !key_file.exists() {
-            let root = RootKey::generate();
-            root.save(&key_file).map_err(|error| operator(error.to_string()))?;
-            return Ok(root);
-        }
-        RootKey::load(&key_file).map_err(|error| operator(error.to_string()))
-    });
     Ok(Parts {
         disks,
         absent,
-        index: open_index(options)?,
-        root_key,
+        index,
+        key_file: options.key_file.clone(),
         clock: Arc::new(SystemClock),
         k: options.k,
         m: options.m,
@@ -114,13 +111,21 @@ fn open_index(_options: &OpenOptions) -> StorageResult<Arc<dyn Index>> {
     Err(operator("this build has no index on disk (feature `rocks`); it can only be tested"))
 }
 
-/// Removes the index folder; nothing is lost with it (W-2).
+/// Whether the disks and keys of the vault are there, before an index is thrown away on the word that they can make it anew.
+pub fn check_pool(options: &OpenOptions) -> StorageResult<()> {
+    base(&parts_with(options, Arc::new(MemoryIndex::new()))?).map(drop)
+}
+
+/// Removes the index; nothing is lost with it (W-2). A folder that holds anything else is left alone.
+#[cfg(feature = "rocks")]
 pub fn remove_index(options: &OpenOptions) -> StorageResult<()> {
-    match std::fs::remove_dir_all(&options.index_dir) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(operator(format!("cannot remove {}: {error}", options.index_dir.display()))),
-    }
+    Ok(crate::index::rocks::remove(&options.index_dir)?)
+}
+
+/// Builds without an index on disk have none to remove.
+#[cfg(not(feature = "rocks"))]
+pub fn remove_index(options: &OpenOptions) -> StorageResult<()> {
+    open_index(options).map(drop)
 }
 
 struct Base {
@@ -131,22 +136,16 @@ struct Base {
 }
 
 /// Finds or makes the pool and opens its keys.
-fn base(parts: &mut Parts) -> StorageResult<Base> {
-    let mut survey = survey(&parts.disks)?;
-    if parts.create && parts.absent.is_empty() {
-        forget_unfinished(&mut survey);
-    }
-    let now = parts.clock.wall_ms();
-    if survey.found.is_empty() && parts.create && !survey.occupied && parts.absent.is_empty() {
-        let root = (parts.root_key)(true)?;
-        let (found, code) = initialise(survey.empty, (parts.k, parts.m), &root, now)?;
-        let keyring = Keyring::new_pool(now);
-        store_keyring(&found, &keyring, &root)?;
-        return Ok(Base { found, keyring, recovery_code: Some(code), read_only: None });
-    }
+fn base(parts: &Parts) -> StorageResult<Base> {
+    let survey = match make_if_new(parts, survey(&parts.disks)?)? {
+        Ok(NewPool { found, keyring, recovery_code }) => {
+            return Ok(Base { found, keyring, recovery_code: Some(recovery_code), read_only: None });
+        }
+        Err(survey) => survey,
+    };
     let mut found = choose(survey)?;
     found.complaints.extend(parts.absent.iter().map(|(path, why)| format!("{path}: {why}")));
-    let root = (parts.root_key)(false)?;
+    let root = RootKey::load(&parts.key_file)?;
     if root.check(found.newest.pool) != found.newest.key_check {
         return Err(operator(
             "the key file belongs to another vault; give the right one, or run `kovcheg key recover` with the recovery kit",
@@ -161,16 +160,8 @@ fn base(parts: &mut Parts) -> StorageResult<Base> {
     Ok(Base { found, keyring, recovery_code: None, read_only })
 }
 
-/// A first start that was cut off leaves disks of epoch 0, which no vault ever wrote to: they count as empty, so that the
-/// first start can be repeated. One disk of a later epoch, or one that cannot be read, and nothing is forgotten.
-fn forget_unfinished(survey: &mut Survey) {
-    let unfinished = survey.found.iter().all(|disk| disk.block.epoch == Epoch(0));
-    if unfinished && !survey.occupied {
-        survey.empty.extend(survey.found.drain(..).map(|found| (found.disk, found.block.failure_domain)));
-    }
-}
-
-fn store_keyring(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {
+/// Writes the keyring beside every superblock, durably.
+pub fn store_keyring(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {
     let bytes = keyring.seal(found.newest.pool, root).to_file();
     for disk in &found.disks {
         write_small(disk.disk.as_ref(), KEYRING_FILE, &bytes)?;
@@ -201,8 +192,8 @@ fn load_keyring(found: &FoundPool, root: &RootKey) -> StorageResult<Keyring> {
 }
 
 /// Opens everything and serves.
-pub fn start(mut parts: Parts) -> StorageResult<Started> {
-    let mut base = base(&mut parts)?;
+pub fn start(parts: Parts) -> StorageResult<Started> {
+    let mut base = base(&parts)?;
     for complaint in &base.found.complaints {
         tracing::error!(complaint, "a disk is not as it should be");
     }
@@ -370,8 +361,8 @@ pub fn finish(engine: &Engine) -> StorageResult<()> {
 }
 
 /// Replays the whole journal into an empty index.
-pub fn rebuild(mut parts: Parts, progress: &mut dyn FnMut(u64)) -> StorageResult<RebuildReport> {
-    let base = base(&mut parts)?;
+pub fn rebuild(parts: Parts, progress: &mut dyn FnMut(u64)) -> StorageResult<RebuildReport> {
+    let base = base(&parts)?;
     let newest = &base.found.newest;
     let set = DiskSet::new(newest.pool, newest.k, newest.m, parts.config.io_deadline, slots(&base.found, &[]));
     let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()), may_repair: false });

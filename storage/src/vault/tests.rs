@@ -8,13 +8,17 @@
     reason = "tests"
 )]
 
+mod catch_up;
 mod crash;
 mod decay;
+mod first_start;
 mod forks;
 mod nth_fault;
 mod random_model;
 mod script;
+mod shortage;
 mod view;
+mod whole_read;
 
 use std::sync::Arc;
 
@@ -214,6 +218,9 @@ fn a_checkpoint_gives_the_same_index_and_a_spoilt_one_is_not_believed() {
     stored.0.extend(fill(&opened.vault, 2).0);
     let digest = crate::index::rows::digest(opened.vault.engine().index.as_ref()).unwrap();
     drop(opened);
+    let pages =
+        pool.files(0).iter().filter(|(file, _)| file.starts_with("checkpoints/")).map(|(_, all)| all.len()).max();
+    assert!(pages.unwrap() > 5 * 4096, "a checkpoint of one page shows little: {pages:?}");
     for spoilt in 0..6 {
         let pool = pool.freeze().thaw(9);
         for disk in 0..spoilt {
