@@ -6,13 +6,14 @@ use std::sync::Arc;
 use kovcheg_format::Decode;
 use kovcheg_format::id::{ChunkId, DomainId};
 use kovcheg_format::manifest::Node;
+use kovcheg_format::record::pool::DiskState;
 use kovcheg_format::record::segment::{ChunkRow, SegmentClosed};
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::pipeline::{ContentKind, DomainCipher, Verified};
 use crate::clock::Clock;
 use crate::config::EngineConfig;
-use crate::dedup::lookup::ChunkLookup;
+use crate::dedup::lookup::{ChunkLookup, Presence};
 use crate::disk::set::DiskSet;
 use crate::error::{StorageError, StorageResult};
 use crate::index::Index;
@@ -119,6 +120,20 @@ impl Engine {
         self.domains.get(&domain).cloned().ok_or_else(|| {
             StorageError::Operator(format!("the keyring holds no key for domain {domain}; its data cannot be opened"))
         })
+    }
+
+    /// What a new upload may make of a chunk that may be there already. A copy of which too few shards lie on disks that serve does
+    /// not count: an acknowledgement must not rest on it (R17, W-1).
+    pub fn presence(&self, id: ChunkId) -> StorageResult<Presence> {
+        let presence = self.lookup.presence(id)?;
+        if presence != Presence::Known || !self.disks.is_degraded() {
+            return Ok(presence);
+        }
+        let Some(row) = self.lookup.locate(id)? else { return Ok(Presence::Absent) };
+        let opened = self.reader.shape(row.segment)?;
+        let serves = |disk| self.disks.slot(disk).is_some_and(|slot| slot.state() == DiskState::Serving);
+        let serving = opened.disks.iter().filter(|disk| serves(**disk)).count();
+        Ok(if serving < usize::from(opened.k) { Presence::Damaged } else { Presence::Known })
     }
 
     /// Reads, opens and verifies one chunk or node, around lost or rotten shards if need be (D-1, E-1).

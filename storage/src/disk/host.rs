@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kovcheg_format::units::BLOCK_LEN;
 
@@ -92,6 +93,16 @@ impl Request {
         }
     }
 
+    /// Answers that the disk lets too many requests wait already.
+    pub(super) fn refuse_late(self) {
+        match self {
+            Self::Write { promise, .. } | Self::Sync { promise, .. } => {
+                promise.fulfil(Err(DiskError::Late(Duration::ZERO)));
+            }
+            Self::Read { promise, .. } => promise.fulfil(Err(DiskError::Late(Duration::ZERO))),
+        }
+    }
+
     /// Answers that nobody works here any more.
     pub(super) fn refuse_closed(self) {
         match self {
@@ -161,8 +172,15 @@ impl HostDisk {
     }
 
     fn queued(&self, name: &str, flags: libc::c_int, op: &'static str) -> DiskResult<Arc<dyn DiskFile>> {
-        let file =
-            self.open_at(name, flags | libc::O_RDWR | self.open_flags).map_err(|error| self.error(op, name, error))?;
+        let mut file = self.open_at(name, flags | libc::O_RDWR | self.open_flags);
+        // What cannot be written can still be read (R13): a file system that its kernel made read-only, say. Writes then fail.
+        if let Err(error) = &file
+            && flags & libc::O_CREAT == 0
+            && matches!(error.raw_os_error(), Some(libc::EROFS | libc::EACCES | libc::EPERM))
+        {
+            file = self.open_at(name, flags | libc::O_RDONLY | self.open_flags);
+        }
+        let file = file.map_err(|error| self.error(op, name, error))?;
         let file = Arc::new(HostFile { file, name: name.to_owned(), disk: Arc::clone(&self.label) });
         Ok(Arc::new(QueuedFile { file, queue: Arc::clone(&self.queue) }))
     }

@@ -33,6 +33,9 @@ const SUBMISSION_LEN_MAX: usize = 1 << 30;
 
 /// Places in a ring.
 const RING_DEPTH: u32 = 1_024;
+/// Requests of one disk that may wait for its places; more than all workers ever have under way wait only on one that hangs, and
+/// are refused (M-1).
+const LANE_WAITING_MAX: usize = 1_024;
 /// Requests that may wait besides; who comes later is blocked.
 const WAITING_MAX: usize = 1_024;
 
@@ -364,8 +367,10 @@ impl Driver {
                     if share.in_flight < depth {
                         share.in_flight += 1;
                         self.begin(lane, request)?;
-                    } else {
+                    } else if share.waiting.len() < LANE_WAITING_MAX {
                         share.waiting.push_back(request);
+                    } else {
+                        request.refuse_late();
                     }
                 }
                 Err(TryRecvError::Empty) => return Ok(()),

@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
 use super::host::{HostDisk, Outcome, Queue, Request};
 use super::progress::{Progress, Step};
@@ -18,7 +19,7 @@ use super::{DiskError, DiskResult};
 pub struct PlainOptions {
     /// Threads of one disk: requests that the operating system sees at a time.
     pub threads: usize,
-    /// Requests that may wait; who comes later is blocked.
+    /// Requests that may wait; who comes later waits for [`PATIENCE`], then is refused.
     pub queue: usize,
 }
 
@@ -27,6 +28,9 @@ impl Default for PlainOptions {
         Self { threads: 4, queue: 256 }
     }
 }
+
+/// How long a full queue may hold a caller up before its request is refused as late: longer than any disk that works.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens an existing folder as a disk with the plain driver.
 pub fn open_plain(path: &Path, options: PlainOptions) -> DiskResult<HostDisk> {
@@ -57,11 +61,11 @@ impl Pool {
 impl Queue for Pool {
     fn push(&self, request: Request) {
         match &self.sender {
-            Some(sender) => {
-                if let Err(unsent) = sender.send(request) {
-                    unsent.into_inner().refuse_closed();
-                }
-            }
+            Some(sender) => match sender.send_timeout(request, PATIENCE) {
+                Ok(()) => {}
+                Err(SendTimeoutError::Timeout(request)) => request.refuse_late(),
+                Err(SendTimeoutError::Disconnected(request)) => request.refuse_closed(),
+            },
             None => request.refuse_closed(),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use kovcheg_format::id::{DiskId, PoolId};
 use kovcheg_format::record::pool::DiskState;
@@ -17,6 +17,11 @@ use crate::status::DiskStatus;
 /// dying one shows in an hour.
 const BAD_RANGES_MAX: u64 = 4096;
 
+/// How long a disk counts as full after a write found it so, whatever it says of its free space.
+const FULL_FOR: Duration = Duration::from_secs(60);
+/// How long reads go around a disk that let one wait for too long.
+const LATE_FOR: Duration = Duration::from_secs(60);
+
 /// One member of the pool.
 pub struct DiskSlot {
     /// Its name.
@@ -29,6 +34,12 @@ pub struct DiskSlot {
     state: RwLock<(DiskState, Option<String>)>,
     bad_ranges: AtomicU64,
     repaired: AtomicU64,
+    /// Whether it has more than the reserve free.
+    roomy: AtomicBool,
+    /// When a write last found it full.
+    found_full: RwLock<Option<Instant>>,
+    /// When it last let a read wait for too long.
+    late: RwLock<Option<Instant>>,
 }
 
 impl DiskSlot {
@@ -45,6 +56,9 @@ impl DiskSlot {
             state,
             bad_ranges: AtomicU64::new(0),
             repaired: AtomicU64::new(0),
+            roomy: AtomicBool::new(true),
+            found_full: RwLock::new(None),
+            late: RwLock::new(None),
         }
     }
 
@@ -59,6 +73,9 @@ impl DiskSlot {
             state: RwLock::new((DiskState::Missing, Some("no configured path holds it".to_owned()))),
             bad_ranges: AtomicU64::new(0),
             repaired: AtomicU64::new(0),
+            roomy: AtomicBool::new(true),
+            found_full: RwLock::new(None),
+            late: RwLock::new(None),
         }
     }
 
@@ -117,6 +134,31 @@ impl DiskSlot {
     #[must_use]
     pub fn repaired(&self) -> u64 {
         self.repaired.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it has more than the reserve free.
+    pub fn note_free(&self, roomy: bool) {
+        if self.roomy.swap(roomy, Ordering::Relaxed) && !roomy {
+            tracing::warn!(disk = %self.label, "disk nearly full: new segments go elsewhere");
+        }
+    }
+
+    /// Whether new segments may be placed on it: it has more than the reserve free, and no write found it full of late.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.roomy.load(Ordering::Relaxed) && self.found_full.read().is_none_or(|at| at.elapsed() >= FULL_FOR)
+    }
+
+    /// Notes that a read was not answered in time.
+    pub fn note_late(&self) {
+        tracing::warn!(disk = %self.label, "disk does not answer: its shards count as lost for a minute");
+        *self.late.write() = Some(Instant::now());
+    }
+
+    /// Whether it did not answer a moment ago: whoever reads goes around it instead of waiting as well.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.late.read().is_some_and(|at| at.elapsed() < LATE_FOR)
     }
 
     /// Stops writes to the disk; it is still read. Logged once.
@@ -217,11 +259,30 @@ impl DiskSet {
         Some(u8::try_from(spare).unwrap_or(u8::MAX).min(self.k))
     }
 
-    /// Fences a disk after a failed write or flush, a full one too, or a missed deadline (R13). A descriptor that could not be had
-    /// says nothing of the disk.
+    /// Fences a disk after a failed write or a missed deadline (R13). A full disk is sound: it gets no new segments for a while. A
+    /// descriptor that could not be had says nothing of the disk.
     pub fn failed_write(&self, id: DiskId, error: &DiskError) {
-        if let Some(slot) = self.slot(id).filter(|_| !error.is_shortage()) {
+        let Some(slot) = self.slot(id) else { return };
+        match error {
+            DiskError::Full { .. } => {
+                tracing::warn!(disk = %slot.label, "disk full: new segments go elsewhere");
+                *slot.found_full.write() = Some(Instant::now());
+            }
+            error if error.is_shortage() => {}
+            error => slot.fence(&error.to_string()),
+        }
+    }
+
+    /// Fences a disk after a failed flush, whatever the reason: everything since the last good one is lost (R13).
+    pub fn failed_flush(&self, id: DiskId, error: &DiskError) {
+        if let Some(slot) = self.slot(id) {
             slot.fence(&error.to_string());
         }
+    }
+
+    /// Whether any member does not serve.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.slots.iter().any(|slot| slot.state() != DiskState::Serving)
     }
 }

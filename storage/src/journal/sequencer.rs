@@ -4,6 +4,7 @@
 //! together (R19, R2); the sequencer then puts all that are ready into one journal stripe (group commit), applies its records
 //! to the index (R8) and only then answers. Whatever arrives while a flush runs goes out with the next.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -24,8 +25,15 @@ use crate::segment::store::{PlacedStripe, SegmentStore};
 
 /// Most commits in one journal stripe: keeps the ordinal of a version within 16 bits and a batch's memory bounded.
 const COMMITS_MAX: usize = 1024;
-/// Payload a commit is taken to need beside its inline chunks, for the size of a batch.
-const COMMIT_OVERHEAD: usize = 1024;
+/// Bytes of frame and inline chunks that one journal stripe takes at most: below what a single data shard holds, so that it can be
+/// written at every width (R4).
+const STRIPE_MAX: usize = 15 << 20;
+/// Bytes of it kept for what a proposal adds: a version of 10,000 parts has 1 MiB.
+const PROPOSAL_ROOM: usize = 2 << 20;
+/// Bytes of a record that names a stripe, without its chunks, rounded up.
+const STRIPE_RECORD_BYTES: usize = 128;
+/// Bytes of a chunk's place in a record, rounded up.
+const CHUNK_RECORD_BYTES: usize = 64;
 
 /// What a proposal may look at: everything that comes before it in the order.
 pub struct Moment<'a> {
@@ -159,6 +167,7 @@ impl Sequencer {
         let worker = Worker {
             parts,
             state: state.clone(),
+            deferred: VecDeque::new(),
             commit_bytes: config.commit_bytes,
             flush_every: config.index_flush_bytes,
             unflushed: 0,
@@ -251,6 +260,8 @@ fn index_loop(flushes: &Receiver<()>, index: &dyn Index) {
 struct Worker {
     parts: SequencerParts,
     state: Arc<JournalState>,
+    /// Commits that found no room in the stripe before, in order.
+    deferred: VecDeque<Commit>,
     commit_bytes: usize,
     flush_every: u64,
     unflushed: u64,
@@ -265,26 +276,25 @@ struct Accepted {
 
 impl Worker {
     fn run(mut self, flushed: &Receiver<Commit>) {
-        let limit = self.commit_bytes;
         loop {
-            let mut size = 0;
-            let fits = |commit: &Commit| {
-                size += commit.inline.payload.len() + COMMIT_OVERHEAD;
-                size < limit
-            };
-            let Some(batch) = drain(flushed, fits) else { return };
-            self.take(batch);
+            if self.deferred.is_empty() {
+                let (mut size, limit) = (0, self.commit_bytes);
+                let fits = |commit: &Commit| {
+                    size += known_bytes(commit);
+                    size < limit
+                };
+                let Some(batch) = drain(flushed, fits) else { return };
+                self.deferred.extend(batch);
+            }
+            self.take();
         }
     }
 
-    fn take(&mut self, batch: Vec<Commit>) {
+    fn take(&mut self) {
         if let Some(error) = self.state.stopped() {
-            for commit in batch {
-                (commit.done)(Err(error.clone()));
-            }
-            return;
+            return refuse_all(&mut self.deferred, &error);
         }
-        let accepted = self.decide(batch);
+        let accepted = self.decide();
         if accepted.answers.is_empty() && accepted.records.is_empty() {
             return;
         }
@@ -297,27 +307,48 @@ impl Worker {
         }
     }
 
-    /// Asks every proposal in order, each seeing what the earlier ones decided.
-    fn decide(&self, batch: Vec<Commit>) -> Accepted {
-        let view: &dyn IndexRead = self.parts.index.as_ref();
-        let mut preview = match Overlay::new(view) {
+    /// Asks proposals in order, each seeing what the earlier ones decided, until the stripe is full; the rest waits for the next.
+    fn decide(&mut self) -> Accepted {
+        let index = self.parts.index.clone();
+        let mut accepted = Accepted { records: Vec::new(), inline: Vec::new(), answers: Vec::new() };
+        let mut preview = match Overlay::new(index.as_ref()) {
             Ok(preview) => preview,
-            Err(error) => return refuse_all(batch, &error.into()),
+            Err(error) => {
+                refuse_all(&mut self.deferred, &error.into());
+                return accepted;
+            }
         };
-        let mut accepted = Accepted { records: self.parts.store.take_news(), inline: Vec::new(), answers: Vec::new() };
-        for (ordinal, commit) in (0_u16..).zip(batch) {
-            let moment =
-                Moment { view: &preview, lsn: self.parts.writer.next_lsn(), ordinal, now: self.parts.clock.wall_ms() };
+        accepted.records = self.parts.store.take_news();
+        let mut size = 0;
+        let mut ordinal = 0;
+        while let Some(commit) = self.deferred.pop_front() {
+            let known = known_bytes(&commit);
+            if known + PROPOSAL_ROOM > STRIPE_MAX {
+                let reason = format!("{known} bytes of records do not fit one journal stripe");
+                (commit.done)(Err(StorageError::InvalidArgument { what: "commit", reason }));
+                continue;
+            }
+            if size + known + PROPOSAL_ROOM > STRIPE_MAX {
+                self.deferred.push_front(commit);
+                break;
+            }
+            let (lsn, now) = (self.parts.writer.next_lsn(), self.parts.clock.wall_ms());
+            let moment = Moment { view: &preview, lsn, ordinal, now };
             let proposed = (commit.propose)(&moment).and_then(checked);
             match proposed.and_then(|records| foresee(&mut preview, &records).map(|()| records)) {
                 Err(error) => (commit.done)(Err(error)),
                 Ok(records) => {
+                    size += known + encoded_bytes(&records);
                     accepted.records.extend(commit.stripes.iter().map(|stripe| Record::from(stripe.record())));
                     place_inline(&mut accepted, commit.domain, commit.inline);
                     accepted.records.extend(commit.records);
                     accepted.records.extend(records);
                     accepted.answers.push(commit.done);
                 }
+            }
+            ordinal += 1;
+            if size >= self.commit_bytes || usize::from(ordinal) >= COMMITS_MAX {
+                break;
             }
         }
         accepted
@@ -356,11 +387,21 @@ impl Worker {
     }
 }
 
-fn refuse_all(batch: Vec<Commit>, error: &StorageError) -> Accepted {
-    for commit in batch {
+fn refuse_all(commits: &mut VecDeque<Commit>, error: &StorageError) {
+    for commit in commits.drain(..) {
         (commit.done)(Err(error.clone()));
     }
-    Accepted { records: Vec::new(), inline: Vec::new(), answers: Vec::new() }
+}
+
+/// Bytes that a commit takes in a journal stripe, but for what its proposal adds.
+fn known_bytes(commit: &Commit) -> usize {
+    let named = commit.stripes.iter().map(|stripe| STRIPE_RECORD_BYTES + stripe.chunks.len() * CHUNK_RECORD_BYTES);
+    let inline = commit.inline.payload.len() + commit.inline.chunks.len() * CHUNK_RECORD_BYTES;
+    named.sum::<usize>() + inline + encoded_bytes(&commit.records) + STRIPE_RECORD_BYTES
+}
+
+fn encoded_bytes(records: &[Record]) -> usize {
+    records.iter().map(|record| record.body().len()).sum()
 }
 
 /// Refuses records that no reader would take, before they reach the journal.

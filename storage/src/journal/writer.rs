@@ -12,11 +12,11 @@ use kovcheg_format::shard::{StripeKind, disk_len};
 
 use crate::clock::Clock;
 use crate::config::EngineConfig;
-use crate::disk::Payload;
+use crate::disk::{DiskError, Payload};
 use crate::error::{StorageError, StorageResult};
 use crate::journal::apply::StripePlace;
 use crate::keys::keyring::MetadataCipher;
-use crate::segment::open::{Failures, OpenSegment};
+use crate::segment::open::OpenSegment;
 use crate::segment::reader::SegmentReader;
 use crate::segment::store::SegmentIds;
 use crate::segment::stripe::{StripeHead, checked_shard_len};
@@ -46,6 +46,8 @@ pub struct JournalWriter {
     prewrite: u64,
     file: Option<OpenSegment>,
     last: (Lsn, StripeHash),
+    /// Whether the file holds an attempt that failed and must not be written to again.
+    given_up: bool,
 }
 
 impl JournalWriter {
@@ -68,6 +70,7 @@ impl JournalWriter {
             prewrite: config.journal_prewrite,
             file: None,
             last,
+            given_up: false,
         }
     }
 
@@ -93,12 +96,20 @@ impl JournalWriter {
     /// When a disk fails, it is fenced and the stripe goes to a new file on the others, narrower if need be (R4). An error
     /// means that too few disks are left: nothing was acknowledged, and the journal can go no further in this life.
     pub fn append(&mut self, records: &[Record], inline: &[u8]) -> StorageResult<WrittenFrame> {
-        loop {
+        // Each attempt that fails does without one more disk.
+        for _ in 0..=self.reader.mender().disks.slots().len() {
             if let Some(written) = self.try_append(records, inline)? {
                 self.last = (written.place.lsn, written.place.hash);
                 return Ok(written);
             }
         }
+        let disks = &self.reader.mender().disks;
+        if disks.writable().iter().any(|slot| !slot.has_room()) {
+            return Err(StorageError::Full(
+                "the disks have no room left even for records; add space to them".to_owned(),
+            ));
+        }
+        Err(StorageError::ReadOnly { reason: format!("no disks take the journal: {}", disks.complaints()) })
     }
 
     fn try_append(&mut self, records: &[Record], inline: &[u8]) -> StorageResult<Option<WrittenFrame>> {
@@ -124,12 +135,26 @@ impl JournalWriter {
         };
         let upcoming = disk_len(checked_shard_len(payload.len(), file.opened.k)?);
         let mut failures = file.prewrite(upcoming, self.prewrite, disks.deadline);
+        // No room ahead of need is no failure: a full vault still writes the records of deletes.
+        failures.retain(|(_, error)| !matches!(error, DiskError::Full { .. }));
         let mut written = file.append(&disks, &head, payload)?;
         failures.extend(written.settle(disks.deadline));
-        if failures.is_empty() {
-            failures = file.flush(disks.deadline);
+        for (disk, error) in &failures {
+            disks.failed_write(*disk, error);
         }
-        if self.close_on(&failures, written.offset) {
+        let mut failed = !failures.is_empty();
+        if !failed {
+            let failures = file.flush(disks.deadline);
+            for (disk, error) in &failures {
+                disks.failed_flush(*disk, error);
+            }
+            // A disk that another thread fenced meanwhile lost what this flush should have covered, whatever it answered (R13).
+            failed = !failures.is_empty() || !file.is_whole();
+        }
+        if failed {
+            // The file ends before the stripe that failed, and no more is written to it.
+            file.next_offset = written.offset;
+            self.given_up = true;
             return Ok(None);
         }
         let place = StripePlace {
@@ -144,28 +169,15 @@ impl JournalWriter {
         Ok(Some(WrittenFrame { place, records: frame.records, disk_len: written.disk_len }))
     }
 
-    /// Fences the disks that failed and leaves the file, which then ends before the stripe that failed.
-    fn close_on(&mut self, failures: &Failures, end: u64) -> bool {
-        for (disk, error) in failures {
-            self.reader.mender().disks.failed_write(*disk, error);
-        }
-        if failures.is_empty() {
-            return false;
-        }
-        if let Some(file) = self.file.as_mut() {
-            file.next_offset = end;
-        }
-        true
-    }
-
     /// Opens a new journal file when there is none, the current one is full, or one of its disks takes no more writes. Answers
     /// the records that say so; they go first into the first stripe of the new file.
     fn roll_if_needed(&mut self) -> StorageResult<Vec<Record>> {
         let usable = self.file.as_ref().is_some_and(|file| file.is_whole() && file.next_offset < self.shard_len_max);
-        if usable {
+        if usable && !self.given_up {
             return Ok(self.pending_news());
         }
         let next = self.open_file()?;
+        self.given_up = false;
         self.reader.register(&next.opened);
         let old = self.file.replace(next);
         let closed = old.map(|old| SegmentClosed { segment: old.id(), len: old.next_offset });

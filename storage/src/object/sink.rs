@@ -167,6 +167,9 @@ impl ChunkSink {
         let mut inline = InlineChunks::default();
         self.payload.truncate(self.sealed);
         if self.stripes.is_empty() && self.payload.len() <= self.engine.config.inline_bytes {
+            if !self.payload.is_empty() {
+                self.engine.store.check_room(self.payload.len())?;
+            }
             inline = InlineChunks { payload: self.payload.to_vec(), chunks: std::mem::take(&mut self.places) };
         } else {
             self.end_stripe()?;
@@ -176,7 +179,7 @@ impl ChunkSink {
 
     /// Seals the pending plaintext under its name, or forgets it when the vault has it. Answers whether it is new.
     fn store(&mut self, id: ChunkId) -> StorageResult<bool> {
-        let presence = if self.fresh.contains(&id) { Presence::Known } else { self.engine.lookup.presence(id)? };
+        let presence = if self.fresh.contains(&id) { Presence::Known } else { self.engine.presence(id)? };
         let flags = match presence {
             Presence::Known => {
                 self.payload.truncate(self.sealed);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kovcheg_format::id::{DiskId, SegmentId};
 use kovcheg_format::shard::StripeKind;
@@ -58,8 +59,11 @@ pub struct ShardFiles {
 }
 
 impl ShardFiles {
-    /// The shard file of a segment on a disk, opened if need be.
+    /// The shard file of a segment on a disk, opened if need be. [`DiskError::Late`] at once while the disk does not answer.
     pub fn get(&self, slot: &DiskSlot, kind: StripeKind, segment: SegmentId) -> DiskResult<Arc<dyn DiskFile>> {
+        if slot.is_late() {
+            return Err(DiskError::Late(Duration::ZERO));
+        }
         let key = (slot.id, segment);
         if let Some(file) = self.open.lock().0.get(&key) {
             return Ok(file.clone());

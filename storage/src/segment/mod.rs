@@ -5,5 +5,6 @@ pub mod files;
 pub mod open;
 pub mod reader;
 pub mod repair;
+pub mod room;
 pub mod store;
 pub mod stripe;

@@ -67,7 +67,7 @@ impl OpenSegment {
     pub fn create(disks: &DiskSet, files: &ShardFiles, segment: SegmentId, kind: StripeKind) -> StorageResult<Self> {
         // Each attempt but the last fences a disk.
         for _ in 0..=disks.slots().len() {
-            let chosen = choose(disks, segment)?;
+            let chosen = choose(disks, segment, kind)?;
             let mut made = Vec::with_capacity(chosen.len());
             let mut failed = false;
             for slot in &chosen {
@@ -116,6 +116,12 @@ impl OpenSegment {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.files.iter().all(|(slot, _)| slot.writable().is_some())
+    }
+
+    /// Whether every disk of the segment has room for more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.files.iter().all(|(slot, _)| slot.has_room())
     }
 
     /// Starts the writes of one stripe at the end of the segment.
@@ -210,7 +216,23 @@ pub fn wait_all(tickets: Vec<(DiskId, Ticket<()>)>, deadline: Duration) -> Failu
     failures
 }
 
-fn choose(disks: &DiskSet, segment: SegmentId) -> StorageResult<Vec<Arc<DiskSlot>>> {
+/// Disks without room get no data; records go to them when too few others are left (R4).
+fn choose(disks: &DiskSet, segment: SegmentId, kind: StripeKind) -> StorageResult<Vec<Arc<DiskSlot>>> {
+    let roomy = choose_among(disks, segment, |slot| slot.has_room());
+    if roomy.is_ok() || disks.writable().iter().all(|slot| slot.has_room()) {
+        return roomy;
+    }
+    if kind == StripeKind::Data {
+        return Err(StorageError::Full("too few disks have room for a new segment; add space to them".to_owned()));
+    }
+    choose_among(disks, segment, |_| true)
+}
+
+fn choose_among(
+    disks: &DiskSet,
+    segment: SegmentId,
+    may: impl Fn(&DiskSlot) -> bool,
+) -> StorageResult<Vec<Arc<DiskSlot>>> {
     let facts: Vec<DiskFacts> = disks
         .slots()
         .iter()
@@ -218,7 +240,7 @@ fn choose(disks: &DiskSet, segment: SegmentId) -> StorageResult<Vec<Arc<DiskSlot
             id: slot.id,
             free: slot.writable().and_then(|disk| disk.space().ok()).map_or(0, |space| space.free),
             failure_domain: slot.failure_domain.clone(),
-            serving: slot.writable().is_some(),
+            serving: slot.writable().is_some() && may(slot),
         })
         .collect();
     let chosen = place(&facts, disks.k, disks.m, segment.0)

@@ -11,6 +11,7 @@ use kovcheg_format::shard::data_offset;
 use kovcheg_format::units::BLOCK_LEN;
 use parking_lot::{Mutex, RwLock};
 
+use crate::disk::set::DiskSlot;
 use crate::disk::{AlignedBuf, DiskError, DiskResult, Ticket};
 use crate::error::{StorageError, StorageResult};
 use crate::index::{Column, Index, IndexError};
@@ -91,7 +92,11 @@ impl SegmentReader {
         let pieces = self.start_pieces(&opened, range);
         let mut out = Vec::with_capacity(range.len);
         for piece in pieces {
-            let buffer = piece.ticket?.wait(self.mender.disks.deadline)?;
+            let answer = piece.ticket?.wait(self.mender.disks.deadline);
+            if let (Err(DiskError::Late(_)), Some(slot)) = (&answer, &piece.slot) {
+                slot.note_late();
+            }
+            let buffer = answer?;
             out.extend_from_slice(buffer.get(piece.skip..piece.skip + piece.len).unwrap_or(&[]));
         }
         Ok(out)
@@ -171,11 +176,12 @@ impl SegmentReader {
                 .get(slot, opened.kind, opened.segment)
                 .map(|file| file.read(aligned, to_len(end - aligned))),
         };
-        Piece { ticket, skip: to_len(first - aligned), len: to_len(len) }
+        Piece { slot: slot.cloned(), ticket, skip: to_len(first - aligned), len: to_len(len) }
     }
 }
 
 struct Piece {
+    slot: Option<Arc<DiskSlot>>,
     ticket: DiskResult<Ticket<AlignedBuf>>,
     skip: usize,
     len: usize,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kovcheg_format::Encode;
 use kovcheg_format::directory::Directory;
@@ -10,6 +10,7 @@ use kovcheg_format::id::{DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::{ChunkPlace, SegmentClosed, StripeAdded};
 use kovcheg_format::shard::{StripeKind, disk_len};
+use kovcheg_format::units::BLOCK_LEN;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
@@ -20,14 +21,11 @@ use crate::error::{StorageError, StorageResult};
 use crate::segment::files::ShardFiles;
 use crate::segment::open::{OpenSegment, WrittenStripe, wait_all};
 use crate::segment::reader::SegmentReader;
+use crate::segment::room::Room;
 use crate::segment::stripe::{StripeHead, checked_shard_len};
 
-/// Bytes that stay free on every disk for records, so that a full vault can still delete and say so.
-const RESERVE_BYTES: u64 = 64 << 20;
 /// Bytes by which shard files of data segments grow: with sixteen open segments the reserve of a disk is at most 128 MiB.
 const RESERVE_STEP: u64 = 8 << 20;
-/// Stripes between two looks at the free space of the disks.
-const SPACE_CHECK_EVERY: u64 = 32;
 
 /// Names for new segments of one epoch.
 pub struct SegmentIds {
@@ -119,7 +117,7 @@ pub struct SegmentStore {
     open_max: usize,
     open: Mutex<Vec<Arc<Mutex<Slot>>>>,
     news: Mutex<Vec<Record>>,
-    appended: AtomicU64,
+    room: Room,
 }
 
 impl SegmentStore {
@@ -128,6 +126,7 @@ impl SegmentStore {
     pub fn new(reader: Arc<SegmentReader>, ids: Arc<SegmentIds>, clock: Arc<dyn Clock>, config: &EngineConfig) -> Self {
         let mender = reader.mender().clone();
         Self {
+            room: Room::new(mender.disks.clone()),
             disks: mender.disks.clone(),
             files: mender.files.clone(),
             reader,
@@ -138,7 +137,6 @@ impl SegmentStore {
             open_max: config.open_segments.max(1),
             open: Mutex::new(Vec::new()),
             news: Mutex::new(Vec::new()),
-            appended: AtomicU64::new(0),
         }
     }
 
@@ -160,6 +158,13 @@ impl SegmentStore {
         std::mem::take(&mut *self.news.lock())
     }
 
+    /// Whether `len` bytes of new content may begin to be stored; [`StorageError::Full`] when not.
+    pub fn check_room(&self, len: usize) -> StorageResult<()> {
+        let shards = u64::from(self.disks.k) + u64::from(self.disks.m);
+        let each = (len as u64).div_ceil(u64::from(self.disks.k.max(1))) + 2 * BLOCK_LEN;
+        self.room.take(each * shards)
+    }
+
     /// Hands one stripe of sealed chunks to the disks; not durable before [`SegmentStore::flush`]. `payload` holds the
     /// envelopes that `chunks` place; their directory is appended to it.
     pub fn append(
@@ -168,7 +173,7 @@ impl SegmentStore {
         mut payload: Payload,
         chunks: Vec<ChunkPlace>,
     ) -> StorageResult<PlacedStripe> {
-        self.check_space()?;
+        self.check_room(payload.len())?;
         let directory = Directory { chunks: chunks.clone(), domain }.to_bytes();
         payload.extend_from_slice(&directory);
         let inner_len = u32::try_from(directory.len()).unwrap_or(u32::MAX);
@@ -219,14 +224,21 @@ impl SegmentStore {
         let tickets =
             dirty.values().flat_map(|handles| handles.iter().map(|(disk, file)| (*disk, file.sync()))).collect();
         for (disk, error) in wait_all(tickets, self.disks.deadline) {
-            self.disks.failed_write(disk, &error);
+            self.disks.failed_flush(disk, &error);
         }
     }
 
     fn relocate(&self, stripe: &PlacedStripe) -> StorageResult<PlacedStripe> {
         let written = &stripe.written;
         let opened = self.reader.shape(written.segment)?;
-        let loaded = self.reader.mender().load(&opened, written.offset, Some(written.shard_len))?;
+        let loaded = self.reader.mender().load(&opened, written.offset, Some(written.shard_len));
+        let loaded = loaded.map_err(|error| match error {
+            // Most of its disks took none of it: it never was.
+            StorageError::Damaged { .. } if self.disks.writable().iter().any(|slot| !slot.has_room()) => {
+                StorageError::Full("the disks filled up while a stripe was written; add space to them".to_owned())
+            }
+            other => other,
+        })?;
         let loaded = loaded.ok_or_else(|| StorageError::ReadOnly {
             reason: format!("a stripe of segment {} failed on every disk", written.segment.file_name()),
         })?;
@@ -252,13 +264,16 @@ impl SegmentStore {
         loop {
             let lease = self.lease()?;
             let mut slot = lease.lock();
-            if !slot.segment.is_whole() || slot.segment.next_offset >= self.shard_len_max {
+            let usable = slot.segment.is_whole() && slot.segment.has_room();
+            if !usable || slot.segment.next_offset >= self.shard_len_max {
                 drop(slot);
                 self.retire(&lease);
                 continue;
             }
             let k = slot.segment.opened.k;
-            slot.segment.reserve(disk_len(checked_shard_len(payload.len(), k)?), self.reserve_step);
+            if self.room.is_ample() {
+                slot.segment.reserve(disk_len(checked_shard_len(payload.len(), k)?), self.reserve_step);
+            }
             let written = slot.segment.append(&self.disks, &head, payload)?;
             return Ok(PlacedStripe { written, handles: slot.handles.clone(), failed: false, domain, chunks, k });
         }
@@ -299,23 +314,5 @@ impl SegmentStore {
         slot.segment.trim();
         let closed = SegmentClosed { segment: slot.segment.id(), len: slot.segment.next_offset };
         self.news.lock().push(closed.into());
-    }
-
-    fn check_space(&self) -> StorageResult<()> {
-        if !self.appended.fetch_add(1, Ordering::Relaxed).is_multiple_of(SPACE_CHECK_EVERY) {
-            return Ok(());
-        }
-        for slot in self.disks.writable() {
-            // A disk that does not say is no reason to refuse: its next write tells whether it still takes any.
-            let space = slot.readable().and_then(|disk| disk.space().ok());
-            if let Some(space) = space.filter(|space| space.free < RESERVE_BYTES) {
-                self.appended.store(0, Ordering::Relaxed);
-                return Err(StorageError::Full(format!(
-                    "disk {} has {} bytes free, and {RESERVE_BYTES} are kept for records; add space to it",
-                    slot.label, space.free
-                )));
-            }
-        }
-        Ok(())
     }
 }

@@ -32,7 +32,7 @@ pub fn small_config() -> EngineConfig {
         journal_shard_len: 64 << 10,
         journal_prewrite: 16 << 10,
         inline_bytes: 8 << 10,
-        checkpoint_page: 1 << 10,
+        checkpoint_page: 3 << 10,
         profile: kovcheg_format::record::bucket::ChunkProfile { min: 4096, average: 8192, max: 32768 },
         workers: 1,
         io_deadline: Duration::from_secs(20),

@@ -231,7 +231,8 @@ fn play(life: &Life, case: Case, shared: &World, seed: u64) -> Result<bool, Stri
     Ok(true)
 }
 
-/// A disk that failed a write or a flush takes no more writes in this life, and the next segment does without it (R13, R4).
+/// A disk that failed a write or a flush takes no more writes in this life, and the next segment does without it (R13, R4). One that
+/// was full is sound.
 fn check_fenced(engine: &Arc<Engine>, case: Case, hit: &Hit, model: &mut Model) -> Result<(), String> {
     let failed = matches!((case.op, case.effect), (OpKind::Write | OpKind::Sync, Effect::Eio | Effect::Enospc));
     let part_of_stripe = ["journal/", "segments/"].iter().any(|folder| hit.file.starts_with(folder));
@@ -240,6 +241,10 @@ fn check_fenced(engine: &Arc<Engine>, case: Case, hit: &Hit, model: &mut Model) 
         return Ok(());
     }
     let slot = engine.disks.slots().iter().find(|slot| slot.label == label).ok_or("no slot for the disk")?;
+    if (case.op, case.effect) == (OpKind::Write, Effect::Enospc) {
+        let sound = slot.state() == DiskState::Serving;
+        return if sound { Ok(()) } else { Err(format!("{label} is {:?} after {hit:?}", slot.state())) };
+    }
     if slot.state() != DiskState::Fenced {
         return Err(format!("{label} is {:?} after {hit:?}", slot.state()));
     }
