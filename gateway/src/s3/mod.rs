@@ -13,6 +13,7 @@ mod context;
 #[cfg(test)]
 mod fixtures;
 mod headers;
+mod hoisted;
 mod layer;
 mod list;
 mod multipart;
