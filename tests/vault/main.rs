@@ -31,3 +31,4 @@ mod physical;
 mod restart;
 mod roundtrip;
 mod secrets;
+mod uploads;

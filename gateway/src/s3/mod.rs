@@ -23,3 +23,4 @@ mod range;
 mod respond;
 pub mod server;
 pub mod service;
+mod uploads;

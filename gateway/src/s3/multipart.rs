@@ -87,7 +87,7 @@ pub(crate) async fn create(
     }))
 }
 
-fn checksum_type(full_object: bool) -> ChecksumType {
+pub(crate) fn checksum_type(full_object: bool) -> ChecksumType {
     ChecksumType::from_static(if full_object { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE })
 }
 
