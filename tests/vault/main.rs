@@ -19,6 +19,8 @@ mod cli;
 mod dedup;
 mod disk_returns;
 mod disks_gone;
+mod documents;
+mod ending;
 mod hostile;
 mod index;
 mod kill9;
