@@ -123,6 +123,7 @@ fn engine(file: &FileConfig) -> Result<(), ConfigError> {
     within("engine.open_segments", engine.open_segments, 1..=256)?;
     size("engine.commit_size", engine.commit_size, 64 * KIB, 16 * MIB)?;
     size("engine.upload_memory", engine.upload_memory, 8 * MIB, 64 * GIB)?;
+    size("engine.read_memory", engine.read_memory, 8 * MIB, 64 * GIB)?;
     size("engine.index_cache_memory", engine.index_cache_memory, 8 * MIB, 1024 * GIB)?;
     size("engine.index_write_memory", engine.index_write_memory, 4 * MIB, 64 * GIB)?;
     size("engine.index_flush_size", engine.index_flush_size, MIB, 64 * GIB)?;

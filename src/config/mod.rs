@@ -206,6 +206,7 @@ fn engine_config(file: &FileConfig) -> Result<EngineConfig, ConfigError> {
         open_segments: engine.open_segments,
         commit_bytes: check::memory(engine.commit_size),
         upload_bytes: check::memory(engine.upload_memory),
+        read_bytes: check::memory(engine.read_memory),
         index_cache_bytes: check::memory(engine.index_cache_memory),
         index_write_buffer_bytes: check::memory(engine.index_write_memory),
         index_flush_bytes: engine.index_flush_size.0,

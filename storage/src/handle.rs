@@ -26,6 +26,7 @@ use crate::object::{bucket, list, multipart, names, uploads, version};
 use crate::status::{VaultStatus, vault_status};
 use crate::workers::pool::WorkerPool;
 
+mod memory;
 mod read;
 mod write;
 
@@ -45,6 +46,7 @@ struct Shared {
     engine: Arc<Engine>,
     pool: WorkerPool,
     commits: Arc<Semaphore>,
+    reads: memory::ReadMemory,
 }
 
 impl VaultHandle {
@@ -52,7 +54,8 @@ impl VaultHandle {
     pub fn new(engine: Arc<Engine>) -> StorageResult<Self> {
         let pool = WorkerPool::start(engine.config.workers, engine.config.queue)?;
         let waiting = COMMITS_WAITING_MAX.min(engine.config.queue.max(2) / 2);
-        Ok(Self { shared: Arc::new(Shared { engine, pool, commits: Arc::new(Semaphore::new(waiting)) }) })
+        let reads = memory::ReadMemory::new(engine.config.read_bytes);
+        Ok(Self { shared: Arc::new(Shared { engine, pool, commits: Arc::new(Semaphore::new(waiting)), reads }) })
     }
 
     /// The engine below, for synchronous callers.

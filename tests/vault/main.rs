@@ -30,6 +30,7 @@ mod nightly_index;
 mod operator;
 mod pg;
 mod physical;
+mod read_memory;
 mod restart;
 mod roundtrip;
 mod secrets;
