@@ -12,7 +12,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use kovcheg_storage::handle::VaultHandle;
-use kovcheg_storage::object::types::KEY_LEN_MAX;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, StdError, s3_error};
 use tokio::sync::Semaphore;
@@ -27,9 +26,6 @@ use crate::s3::document::{document_of, is_form};
 use crate::s3::names::url_decode;
 use crate::s3::respond::{Answer, Finish, code_of, complete_error, error_response};
 use crate::stream::{BodyWatch, Inspector, RequestBody, drain};
-
-/// Longest bucket name (S3), for the audit trail of requests that name none.
-const BUCKET_LEN_MAX: usize = 63;
 
 /// What all requests of a listener share.
 pub(crate) struct Shared {
@@ -257,17 +253,18 @@ fn record_denial(shared: &Shared, caller: &Caller, head: &Head, code: &str) {
     let path = path.strip_prefix('/').unwrap_or(&path);
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     let how = if caller.is_authenticated() { "authenticated" } else { "claimed" };
-    let reason = format!("{code} on {} {}, key {how}", head.method, caller.operation());
+    // Words of closed sets only: refusals are told apart by them.
+    let reason = format!("{code} on {} {}, key {how}", known_method(&head.method), caller.operation());
     let origin = caller.origin(&head.claimed);
-    shared.vault.record_denial(origin, at_most(bucket, BUCKET_LEN_MAX), at_most(key, KEY_LEN_MAX), &reason);
+    shared.vault.record_denial(origin, bucket, key, &reason);
 }
 
-fn at_most(text: &str, len: usize) -> &str {
-    let mut end = text.len().min(len);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
+/// The name of a method that S3 has; a client may make up others without end.
+fn known_method(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::DELETE | Method::OPTIONS => method.as_str(),
+        _ => "OTHER",
     }
-    text.get(..end).unwrap_or_default()
 }
 
 /// The span under which a connection's own troubles are logged.
