@@ -13,7 +13,7 @@ use kovcheg_admin::socket::{AdminSocket, SOCKET_NAME, SocketError, connect};
 use kovcheg_gateway::s3;
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::handle::VaultHandle;
-use kovcheg_storage::identity::RootChange;
+use kovcheg_storage::identity::{self, RootChange};
 use kovcheg_storage::vault::{Opened, Vault};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -207,9 +207,15 @@ fn settle_root(vault: &Vault, given: Option<KeyPair>, config: &Config) -> Result
                 "root credential replaced by the environment's; the old one no longer signs"
             );
         }
-        // A vault that takes no writes is still worth reading, with the credential it has.
+        // A vault that takes no writes is still worth reading, and by nobody whose credential was replaced.
         Err(StorageError::ReadOnly { reason }) => {
-            tracing::warn!(reason, "root credential of the environment not stored: the vault is read-only");
+            identity::hold_root(vault.engine(), &pair.access, &pair.secret);
+            tracing::warn!(
+                access_key = pair.access,
+                reason,
+                "root credential held in memory only, since the vault takes no writes; the stored one does not sign until a start \
+                 without this one"
+            );
         }
         Err(error) => return Err(error.into()),
     }

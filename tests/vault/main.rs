@@ -32,6 +32,7 @@ mod pg;
 mod physical;
 mod read_memory;
 mod restart;
+mod root_override;
 mod roundtrip;
 mod secrets;
 mod uploads;
