@@ -158,6 +158,15 @@ pub enum BuildError {
     },
 }
 
+/// Checks what `s3s` would refuse of the settings, before anything is opened or made.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn check(config: &S3Config) -> Result<(), BuildError> {
+    host(config)?;
+    protocol(config).map(|_| ())
+}
+
 /// Builds the service. Authentication is always on: without it `s3s` would let everybody in.
 ///
 /// # Errors
@@ -170,13 +179,16 @@ pub fn build(vault: VaultHandle, config: &Arc<S3Config>) -> Result<S3Service, Bu
     builder.set_access(gatekeeper);
     builder.set_route(DoubleSlash(gateway));
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(protocol(config)?))));
-    if let Some(domain) = &config.domain {
-        let host = SingleDomain::new(domain)
-            .map_err(|source| BuildError::Domain { domain: domain.clone(), source })?
-            .with_cname_fallback(false);
+    if let Some(host) = host(config)? {
         builder.set_host(host);
     }
     Ok(builder.build())
+}
+
+fn host(config: &S3Config) -> Result<Option<SingleDomain>, BuildError> {
+    let Some(domain) = &config.domain else { return Ok(None) };
+    let host = SingleDomain::new(domain).map_err(|source| BuildError::Domain { domain: domain.clone(), source })?;
+    Ok(Some(host.with_cname_fallback(false)))
 }
 
 fn protocol(config: &S3Config) -> Result<ProtocolConfig, BuildError> {
