@@ -25,7 +25,7 @@ use crate::error::{AppError, Outcome};
 use crate::secrets::{KeyPair, from_environment, generate, tell_once};
 use crate::signals::Signals;
 use crate::telemetry::Recorded;
-use crate::{folders, secrets};
+use crate::{folders, limits, secrets};
 
 /// File in the vault's folder that holds a root credential made at first start, when there was no terminal to print it.
 pub const CREDENTIALS_FILE: &str = "root-credentials";
@@ -49,9 +49,10 @@ pub fn run_server(config: Config) -> Result<Outcome, AppError> {
     outcome
 }
 
-async fn run(config: Config, recorded: Recorded) -> Result<Outcome, AppError> {
+async fn run(mut config: Config, recorded: Recorded) -> Result<Outcome, AppError> {
     let mut signals = Signals::listen()?;
     let root = from_environment()?;
+    limits::fit_connections(&mut config.s3, limits::raise_open_files());
     for warning in warnings(&Facts::gather(&config)) {
         tracing::warn!("WARNING: {warning}");
     }
