@@ -22,7 +22,7 @@ use crate::advice::{Facts, warnings};
 use crate::config::{Config, Purpose};
 use crate::control::Control;
 use crate::error::{AppError, Outcome};
-use crate::secrets::{KeyPair, from_environment, generate, tell_once};
+use crate::secrets::{KeyPair, Told, from_environment, generate, tell_once};
 use crate::signals::Signals;
 use crate::telemetry::Recorded;
 use crate::{folders, limits, secrets};
@@ -166,7 +166,7 @@ async fn open(config: &Config, root: Option<KeyPair>) -> Result<Vault, AppError>
     let opening = tokio::task::spawn_blocking(move || {
         let Opened { vault, first_start } = Vault::open(&config.open_options(Purpose::Serve))?;
         if let Some(first) = first_start {
-            tell_kit(&first.recovery_code, &config)?;
+            tell_kit(&first.recovery_code, &config, Told::OnTerminal)?;
         }
         settle_root(&vault, root, &config)?;
         Ok(vault)
@@ -178,12 +178,12 @@ async fn open(config: &Config, root: Option<KeyPair>) -> Result<Vault, AppError>
 ///
 /// # Errors
 /// When it can be told to nobody.
-pub fn tell_kit(code: &str, config: &Config) -> Result<(), AppError> {
+pub fn tell_kit(code: &str, config: &Config, told: Told) -> Result<(), AppError> {
     let words = format!(
         "Recovery code: {code}\n\nIt restores the root key from any data disk (`kovcheg key recover`) when the key \
          file is lost.\nPrint it, keep it away from this machine, then run `kovcheg key confirm`.\n"
     );
-    tell_once("recovery kit", &words, &config.data_dir.join(KIT_FILE))
+    tell_once("recovery kit", &words, &config.data_dir.join(KIT_FILE), told)
 }
 
 /// The environment's credential wins; without one, the stored one stays, or a first one is made and told once.
@@ -195,7 +195,7 @@ fn settle_root(vault: &Vault, given: Option<KeyPair>, config: &Config) -> Result
             let pair = generate()?;
             let words =
                 format!("{}={}\n{}={}\n", secrets::ROOT_ACCESS_KEY, pair.access, secrets::ROOT_SECRET_KEY, pair.secret);
-            tell_once("root S3 credentials", &words, &config.data_dir.join(CREDENTIALS_FILE))?;
+            tell_once("root S3 credentials", &words, &config.data_dir.join(CREDENTIALS_FILE), Told::OnTerminal)?;
             pair
         }
     };

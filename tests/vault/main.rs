@@ -16,6 +16,7 @@ mod support;
 
 mod body_modes;
 mod cli;
+mod commands;
 mod dedup;
 mod disk_returns;
 mod disks_gone;
