@@ -13,7 +13,7 @@ use kovcheg_admin::socket::{AdminSocket, SOCKET_NAME, SocketError, connect};
 use kovcheg_gateway::s3;
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::handle::VaultHandle;
-use kovcheg_storage::identity::RootChange;
+use kovcheg_storage::identity::{self, RootChange};
 use kovcheg_storage::vault::{Opened, Vault};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,10 +22,10 @@ use crate::advice::{Facts, warnings};
 use crate::config::{Config, Purpose};
 use crate::control::Control;
 use crate::error::{AppError, Outcome};
-use crate::secrets::{KeyPair, from_environment, generate, tell_once};
+use crate::secrets::{KeyPair, Told, from_environment, generate, tell_once};
 use crate::signals::Signals;
 use crate::telemetry::Recorded;
-use crate::{folders, secrets};
+use crate::{folders, limits, secrets};
 
 /// File in the vault's folder that holds a root credential made at first start, when there was no terminal to print it.
 pub const CREDENTIALS_FILE: &str = "root-credentials";
@@ -49,9 +49,10 @@ pub fn run_server(config: Config) -> Result<Outcome, AppError> {
     outcome
 }
 
-async fn run(config: Config, recorded: Recorded) -> Result<Outcome, AppError> {
+async fn run(mut config: Config, recorded: Recorded) -> Result<Outcome, AppError> {
     let mut signals = Signals::listen()?;
     let root = from_environment()?;
+    limits::fit_connections(&mut config.s3, limits::raise_open_files());
     for warning in warnings(&Facts::gather(&config)) {
         tracing::warn!("WARNING: {warning}");
     }
@@ -165,7 +166,7 @@ async fn open(config: &Config, root: Option<KeyPair>) -> Result<Vault, AppError>
     let opening = tokio::task::spawn_blocking(move || {
         let Opened { vault, first_start } = Vault::open(&config.open_options(Purpose::Serve))?;
         if let Some(first) = first_start {
-            tell_kit(&first.recovery_code, &config)?;
+            tell_kit(&first.recovery_code, &config, Told::OnTerminal)?;
         }
         settle_root(&vault, root, &config)?;
         Ok(vault)
@@ -177,12 +178,12 @@ async fn open(config: &Config, root: Option<KeyPair>) -> Result<Vault, AppError>
 ///
 /// # Errors
 /// When it can be told to nobody.
-pub fn tell_kit(code: &str, config: &Config) -> Result<(), AppError> {
+pub fn tell_kit(code: &str, config: &Config, told: Told) -> Result<(), AppError> {
     let words = format!(
         "Recovery code: {code}\n\nIt restores the root key from any data disk (`kovcheg key recover`) when the key \
          file is lost.\nPrint it, keep it away from this machine, then run `kovcheg key confirm`.\n"
     );
-    tell_once("recovery kit", &words, &config.data_dir.join(KIT_FILE))
+    tell_once("recovery kit", &words, &config.data_dir.join(KIT_FILE), told)
 }
 
 /// The environment's credential wins; without one, the stored one stays, or a first one is made and told once.
@@ -194,7 +195,7 @@ fn settle_root(vault: &Vault, given: Option<KeyPair>, config: &Config) -> Result
             let pair = generate()?;
             let words =
                 format!("{}={}\n{}={}\n", secrets::ROOT_ACCESS_KEY, pair.access, secrets::ROOT_SECRET_KEY, pair.secret);
-            tell_once("root S3 credentials", &words, &config.data_dir.join(CREDENTIALS_FILE))?;
+            tell_once("root S3 credentials", &words, &config.data_dir.join(CREDENTIALS_FILE), Told::OnTerminal)?;
             pair
         }
     };
@@ -207,9 +208,15 @@ fn settle_root(vault: &Vault, given: Option<KeyPair>, config: &Config) -> Result
                 "root credential replaced by the environment's; the old one no longer signs"
             );
         }
-        // A vault that takes no writes is still worth reading, with the credential it has.
+        // A vault that takes no writes is still worth reading, and by nobody whose credential was replaced.
         Err(StorageError::ReadOnly { reason }) => {
-            tracing::warn!(reason, "root credential of the environment not stored: the vault is read-only");
+            identity::hold_root(vault.engine(), &pair.access, &pair.secret);
+            tracing::warn!(
+                access_key = pair.access,
+                reason,
+                "root credential held in memory only, since the vault takes no writes; the stored one does not sign until a start \
+                 without this one"
+            );
         }
         Err(error) => return Err(error.into()),
     }

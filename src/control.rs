@@ -39,6 +39,13 @@ impl Control {
         self.vault.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    fn open_handle(&self) -> Result<&VaultHandle, NotOpen> {
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(NotOpen("closing"));
+        }
+        self.handle.get().ok_or(NotOpen("opening; it replays the journal's tail"))
+    }
+
     fn with_vault<T>(&self, act: impl FnOnce(&Vault) -> StorageResult<T>) -> StorageResult<T> {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(StorageError::Stopping("it was asked to".into()));
@@ -52,11 +59,12 @@ impl Control {
 }
 
 impl VaultControl for Control {
+    fn is_open(&self) -> Result<(), NotOpen> {
+        self.open_handle().map(|_| ())
+    }
+
     fn status(&self) -> Result<VaultStatus, NotOpen> {
-        if self.stopping.load(Ordering::SeqCst) {
-            return Err(NotOpen("closing"));
-        }
-        self.handle.get().map(VaultHandle::status).ok_or(NotOpen("opening; it replays the journal's tail"))
+        self.open_handle().map(VaultHandle::status)
     }
 
     fn verify(

@@ -62,6 +62,17 @@ pub enum AppError {
     /// Root credentials from the environment cannot be used.
     #[error("root credentials: {0}")]
     Credentials(String),
+    /// A command that looks at a vault, where none is.
+    #[error(
+        "there is no vault at {data_dir}: no superblock on {disks}; name the vault with --data or --config, or mount its disks. \
+         Nothing was made"
+    )]
+    NoVault {
+        /// Where it was looked for.
+        data_dir: PathBuf,
+        /// The disks, by path.
+        disks: String,
+    },
     /// A command that needs the vault for itself.
     #[error("a server runs on {0}; stop it first: this command needs the vault for itself")]
     ServerRuns(PathBuf),

@@ -92,17 +92,26 @@ fn random_text(len: usize, alphabet: &[u8]) -> Result<String, AppError> {
     Ok(out)
 }
 
-/// Tells a secret once: on standard output when that is a terminal, else into `file` with mode 0600, whose path alone is
+/// Where a secret is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// On standard output when that is a terminal, else in a file.
+    OnTerminal,
+    /// In a file, whatever standard output is.
+    InFile,
+}
+
+/// Tells a secret once: on standard output when that is a terminal and may be used, else into `file` with mode 0600, whose path alone is
 /// logged. Durable on return in the second case.
 ///
 /// # Errors
 /// When the file cannot be written. A file that is there already is replaced as a whole.
-pub fn tell_once(what: &str, words: &str, file: &Path) -> Result<(), AppError> {
+pub fn tell_once(what: &str, words: &str, file: &Path, told: Told) -> Result<(), AppError> {
     let mut out = std::io::stdout();
-    if out.is_terminal() {
+    if told == Told::OnTerminal && out.is_terminal() {
         let rule = "-".repeat(78);
-        let told = write!(out, "\n{rule}\n{what}: shown once, stored nowhere in clear\n\n{words}\n{rule}\n\n");
-        return told.and_then(|()| out.flush()).map_err(AppError::io("write to", "the terminal"));
+        let shown = write!(out, "\n{rule}\n{what}: shown once, stored nowhere in clear\n\n{words}\n{rule}\n\n");
+        return shown.and_then(|()| out.flush()).map_err(AppError::io("write to", "the terminal"));
     }
     write_private(file, words)?;
     tracing::warn!(path = %file.display(), "{what} written to a file that only its owner may read; keep it elsewhere and remove the file");

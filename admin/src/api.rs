@@ -18,15 +18,17 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::body::{Bytes, Frame};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::error::ApiError;
 use crate::ports::VaultControl;
+use crate::snapshot::Snapshots;
 use crate::types::{ConfirmKit, Disk, Progress, Status, VerifyLine, VerifyQuery};
 
 /// Longest request body: a recovery code and little more.
 const BODY_LEN_MAX: usize = 4096;
-/// Lines a slow client may lag behind before the verification waits for it.
+/// Lines a slow client may lag behind before it misses some. One place more is kept for the last line, so that a verification
+/// never waits for its client, whatever that does.
 const LINES_MAX: usize = 16;
 /// Progress is for people; more often than this nobody reads it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -34,6 +36,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 struct Api {
     vault: Arc<dyn VaultControl>,
+    snapshots: Snapshots,
     verifying: Arc<Semaphore>,
 }
 
@@ -45,15 +48,19 @@ pub fn router(vault: Arc<dyn VaultControl>) -> Router {
         .route("/v0/verify", post(verify))
         .route("/v0/key/confirm", post(confirm))
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
-        .with_state(Api { vault, verifying: Arc::new(Semaphore::new(1)) })
+        .with_state(Api {
+            snapshots: Snapshots::new(Arc::clone(&vault)),
+            vault,
+            verifying: Arc::new(Semaphore::new(1)),
+        })
 }
 
 async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
-    Ok(Json(Status::from(&api.vault.status()?)))
+    Ok(Json(Status::from(&*api.snapshots.status().await?)))
 }
 
 async fn disks(State(api): State<Api>) -> Result<Json<Vec<Disk>>, ApiError> {
-    Ok(Json(Status::from(&api.vault.status()?).disks))
+    Ok(Json(Status::from(&*api.snapshots.status().await?).disks))
 }
 
 async fn confirm(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<Response, ApiError> {
@@ -63,20 +70,27 @@ async fn confirm(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<
 }
 
 async fn verify(State(api): State<Api>, Query(query): Query<VerifyQuery>) -> Result<Response, ApiError> {
-    api.vault.status()?;
+    api.vault.is_open()?;
     let permit = Arc::clone(&api.verifying).try_acquire_owned().map_err(|_| ApiError::Busy)?;
-    let (lines, receiver) = mpsc::channel(LINES_MAX);
-    tokio::task::spawn_blocking(move || {
-        let last = match run_verify(&*api.vault, query.bucket.as_deref(), &lines) {
-            Ok(report) => VerifyLine::Report(report.into()),
-            Err(error) => VerifyLine::Error(error.to_string()),
-        };
-        // Freed before the last line goes out, so that a client that has read it may start the next one.
-        drop(permit);
-        let _ = lines.blocking_send(last);
-    });
+    let (lines, receiver) = mpsc::channel(LINES_MAX + 1);
+    tokio::task::spawn_blocking(move || work(&*api.vault, query.bucket.as_deref(), permit, &lines));
     let body = Body::new(LineBody { lines: receiver });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+fn work(
+    vault: &dyn VaultControl,
+    bucket: Option<&str>,
+    permit: OwnedSemaphorePermit,
+    lines: &mpsc::Sender<VerifyLine>,
+) {
+    let last = match run_verify(vault, bucket, lines) {
+        Ok(report) => VerifyLine::Report(report.into()),
+        Err(error) => VerifyLine::Error(error.to_string()),
+    };
+    // Freed before the last line goes out, so that a client that has read it may start the next one.
+    drop(permit);
+    let _ = lines.try_send(last);
 }
 
 fn run_verify(
@@ -89,11 +103,9 @@ fn run_verify(
         if lines.is_closed() {
             return ControlFlow::Break(());
         }
-        if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+        if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && lines.capacity() > 1 {
             last = Some(Instant::now());
-            if lines.blocking_send(VerifyLine::Progress(Progress::from(progress))).is_err() {
-                return ControlFlow::Break(());
-            }
+            let _ = lines.try_send(VerifyLine::Progress(Progress::from(progress)));
         }
         ControlFlow::Continue(())
     })

@@ -5,6 +5,7 @@
 //! - [`types`]: what the API says, frozen per version; never the engine's own structures.
 //! - [`serve`]: both of them until told to end.
 //! - [`client`]: the same API from the other side, for the command line.
+//! - [`snapshot`]: the vault at a glance, shared by those who ask at the same time.
 //! - [`ports`]: what this crate needs from the vault; `src/app.rs` plugs it in.
 
 pub mod api;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod observe;
 pub mod ports;
 pub mod serve;
+pub mod snapshot;
 pub mod socket;
 pub mod types;
 

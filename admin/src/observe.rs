@@ -13,13 +13,14 @@ use axum::{Json, Router};
 use hyper::StatusCode;
 
 use crate::ports::{MetricsText, VaultControl};
+use crate::snapshot::Snapshots;
 use crate::types::Health;
 
 pub mod prometheus;
 
 #[derive(Clone)]
 struct Observed {
-    vault: Arc<dyn VaultControl>,
+    snapshots: Snapshots,
     recorded: Arc<dyn MetricsText>,
 }
 
@@ -29,7 +30,7 @@ pub fn router(vault: Arc<dyn VaultControl>, recorded: Arc<dyn MetricsText>) -> R
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Observed { vault, recorded })
+        .with_state(Observed { snapshots: Snapshots::new(vault), recorded })
 }
 
 async fn live() -> Json<Health> {
@@ -37,20 +38,20 @@ async fn live() -> Json<Health> {
 }
 
 async fn ready(State(observed): State<Observed>) -> Response {
-    let reason = match observed.vault.status() {
+    let reason = match observed.snapshots.status().await {
         Err(not_open) => not_open.to_string(),
         Ok(status) if status.state == "serving" => {
             return Json(Health { state: "ready".to_owned(), reason: None }).into_response();
         }
-        Ok(status) => format!("the vault is {}: {}", status.state, status.reason.unwrap_or_default()),
+        Ok(status) => format!("the vault is {}: {}", status.state, status.reason.as_deref().unwrap_or_default()),
     };
     let health = Health { state: "not_ready".to_owned(), reason: Some(reason) };
     (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
 }
 
 async fn metrics(State(observed): State<Observed>) -> Response {
-    let status = observed.vault.status().ok();
-    let mut text = prometheus::render(status.as_ref(), resident_bytes());
+    let status = observed.snapshots.status().await.ok();
+    let mut text = prometheus::render(status.as_deref(), resident_bytes());
     text.push_str(&observed.recorded.render());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
@@ -82,6 +83,8 @@ mod tests {
         vault.serve();
         assert_eq!(ask(&routes, "GET", "/health/ready", "").await.0, 200);
         vault.read_only("3 of 6 disks are missing");
+        // What was seen before is kept for a second at most.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let (code, text) = ask(&routes, "GET", "/health/ready", "").await;
         assert_eq!((code, text.contains("3 of 6 disks are missing")), (503, true), "{text}");
         assert_eq!(ask(&routes, "GET", "/health/live", "").await.0, 200);

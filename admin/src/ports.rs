@@ -13,7 +13,14 @@ pub struct NotOpen(pub &'static str);
 
 /// The vault as its operators see it.
 pub trait VaultControl: Send + Sync + 'static {
-    /// The vault at a glance. Cheap, in memory, never blocks on disks.
+    /// Whether there is a vault to ask. In memory.
+    ///
+    /// # Errors
+    /// [`NotOpen`] while the vault recovers or closes.
+    fn is_open(&self) -> Result<(), NotOpen>;
+
+    /// The vault at a glance. Reads all segment rows of the index and asks the file system of every disk: call it from a thread that
+    /// may block, through [`Snapshots`](crate::snapshot::Snapshots).
     ///
     /// # Errors
     /// [`NotOpen`] while the vault recovers or closes.

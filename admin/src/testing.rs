@@ -58,11 +58,20 @@ pub struct FakeVault {
     pub steps: AtomicU64,
     /// Whether a verification was told to stop.
     pub stopped: AtomicBool,
+    /// How often its status was taken, and milliseconds that takes.
+    pub asked: AtomicU64,
+    pub status_ms: AtomicU64,
 }
 
 impl FakeVault {
     pub fn opening() -> Self {
-        Self { status: Mutex::new(Err(NotOpen("opening"))), steps: AtomicU64::new(3), stopped: AtomicBool::new(false) }
+        Self {
+            status: Mutex::new(Err(NotOpen("opening"))),
+            steps: AtomicU64::new(3),
+            stopped: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            status_ms: AtomicU64::new(0),
+        }
     }
 
     pub fn serving() -> Self {
@@ -75,6 +84,10 @@ impl FakeVault {
         *self.status.lock().unwrap() = Ok(sample_status());
     }
 
+    pub fn close(&self) {
+        *self.status.lock().unwrap() = Err(NotOpen("closing"));
+    }
+
     pub fn read_only(&self, reason: &str) {
         let mut status = sample_status();
         status.state = "read_only".to_owned();
@@ -84,7 +97,13 @@ impl FakeVault {
 }
 
 impl VaultControl for FakeVault {
+    fn is_open(&self) -> Result<(), NotOpen> {
+        self.status.lock().unwrap().as_ref().map(|_| ()).map_err(|not_open| *not_open)
+    }
+
     fn status(&self) -> Result<VaultStatus, NotOpen> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(self.status_ms.load(Ordering::SeqCst)));
         self.status.lock().unwrap().clone()
     }
 

@@ -73,7 +73,7 @@ impl From<PhysicalBytes> for Physical {
 /// The vault at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// `serving` or `read_only`.
+    /// `serving` or `read_only`; from the command line without a server, `offline`.
     pub state: String,
     /// Why it is read-only.
     pub reason: Option<String>,

@@ -1,17 +1,16 @@
 //! `kovcheg key recover`, `kovcheg key confirm` and `kovcheg key renew`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use kovcheg_storage::vault::recover_key;
 use serde_json::json;
 
-use super::place::{Access, Place, access, block_on, offline, refuse_server};
+use super::place::{Access, Place, access, block_on, expect_vault, offline, refuse_server};
 use super::prompt::secret_line;
 use super::show;
-use crate::app::tell_kit;
+use crate::app::{KIT_FILE, tell_kit};
 use crate::config::Purpose;
 use crate::error::{AppError, Outcome};
+use crate::secrets::Told;
 
 /// `kovcheg key ...`.
 #[derive(Subcommand)]
@@ -40,7 +39,7 @@ Examples:
   kovcheg key renew
   kovcheg key renew --config /etc/kovcheg/kovcheg.toml
 
-The new code is shown once on a terminal, else written to DIR/recovery-kit (mode 0600). The old code opens nothing afterwards.
+The new code is shown once on a terminal; without one, or with --json, it is written to DIR/recovery-kit (mode 0600). The old code opens nothing afterwards.
 No server may run.";
 
 /// Options of `key recover`.
@@ -98,9 +97,9 @@ fn recover(arguments: &RecoverArguments) -> Result<Outcome, AppError> {
     if config.key_file.exists() {
         return Err(AppError::InTheWay { path: config.key_file, advice: "if it is the wrong key, move it away first" });
     }
+    expect_vault(&config)?;
     let code = code(arguments.code.as_deref())?;
-    let disks: Vec<PathBuf> = config.disks.iter().map(|disk| disk.path.clone()).collect();
-    recover_key(&disks, &code, &config.key_file)?;
+    recover_key(&config.open_options(Purpose::Mend), &code)?;
     if arguments.json {
         show::json(&json!({ "recovered": true, "key_file": config.key_file }))?;
     } else {
@@ -130,9 +129,11 @@ fn confirm(arguments: &ConfirmArguments) -> Result<Outcome, AppError> {
 fn renew(arguments: &RenewArguments) -> Result<Outcome, AppError> {
     let config = arguments.place.load()?;
     block_on(refuse_server(&config))?;
-    offline(&config, Purpose::Mend, |vault| tell_kit(&vault.renew_recovery_kit(&config.key_file)?, &config))?;
+    // JSON is read by a program, on a terminal too: the code must not stand in the middle of it.
+    let told = if arguments.json { Told::InFile } else { Told::OnTerminal };
+    offline(&config, Purpose::Mend, |vault| tell_kit(&vault.renew_recovery_kit(&config.key_file)?, &config, told))?;
     if arguments.json {
-        show::json(&json!({ "renewed": true }))?;
+        show::json(&json!({ "renewed": true, "code_file": config.data_dir.join(KIT_FILE) }))?;
     } else {
         show::print("there is a new recovery kit; confirm it with `kovcheg key confirm`\n")?;
     }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use kovcheg_admin::client::AdminClient;
 use kovcheg_admin::socket::SOCKET_NAME;
+use kovcheg_storage::disk::superblock::SUPERBLOCK_FILE;
 use kovcheg_storage::vault::{Opened, Vault};
 
 use crate::config::{Config, Overrides, Purpose};
 use crate::error::AppError;
+use crate::limits;
 
 /// Where the vault is.
 #[derive(Args)]
@@ -64,12 +66,23 @@ pub async fn refuse_server(config: &Config) -> Result<(), AppError> {
     }
 }
 
+/// Refuses to go on where there is no vault, before a lock, an index or a folder is made in a place that was mistyped.
+pub fn expect_vault(config: &Config) -> Result<(), AppError> {
+    if config.disks.iter().any(|disk| disk.path.join(SUPERBLOCK_FILE).exists()) {
+        return Ok(());
+    }
+    let disks = config.disks.iter().map(|disk| disk.path.display().to_string()).collect::<Vec<_>>().join(", ");
+    Err(AppError::NoVault { data_dir: config.data_dir.clone(), disks })
+}
+
 /// Opens the vault, lets `act` use it, and closes it again, whatever came of it.
 pub fn offline<T>(
     config: &Config,
     purpose: Purpose,
     act: impl FnOnce(&Vault) -> Result<T, AppError>,
 ) -> Result<T, AppError> {
+    expect_vault(config)?;
+    limits::raise_open_files();
     let Opened { vault, .. } = Vault::open(&config.open_options(purpose))?;
     let outcome = act(&vault);
     let closed = vault.close();

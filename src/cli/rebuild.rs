@@ -7,10 +7,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use kovcheg_storage::vault::Vault;
 
-use super::place::{Place, block_on, refuse_server};
+use super::place::{Place, block_on, expect_vault, refuse_server};
 use super::show::{bytes, json, print};
 use crate::config::Purpose;
 use crate::error::{AppError, Outcome};
+use crate::limits;
 
 /// Options of `rebuild-index`.
 #[derive(Args)]
@@ -34,6 +35,8 @@ Works offline only: a server must not run. A server that finds no index rebuilds
 pub fn run(arguments: &RebuildArguments) -> Result<Outcome, AppError> {
     let config = arguments.place.load()?;
     block_on(refuse_server(&config))?;
+    expect_vault(&config)?;
+    limits::raise_open_files();
     let target =
         if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let spinner = ProgressBar::with_draw_target(None, target);

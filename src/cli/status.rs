@@ -55,7 +55,23 @@ fn ask(place: &Place) -> Result<Status, AppError> {
 }
 
 fn look(config: &Config) -> Result<Status, AppError> {
-    offline(config, Purpose::Look, |vault| Ok(Status::from(&vault.handle().status())))
+    let mut status = offline(config, Purpose::Look, |vault| Ok(Status::from(&vault.handle().status())))?;
+    // The engine says of itself that it was opened for reading; what people ask is what a server would do.
+    status.state = "offline".to_owned();
+    status.reason = Some(match shortfall(&status.disks, status.m, config.force_missing) {
+        None => "no server runs".to_owned(),
+        Some(shortfall) => format!("no server runs, and one would serve reads only: {shortfall}"),
+    });
+    Ok(status)
+}
+
+/// Why a server would take no writes (R15), by the disks that are there.
+fn shortfall(disks: &[Disk], m: u8, force: bool) -> Option<String> {
+    let all = disks.len();
+    let here = disks.iter().filter(|disk| disk.state != "missing").count();
+    let needed = all.saturating_sub(usize::from(m)).max(all / 2 + 1);
+    let needed = if force { usize::from(m) + 1 } else { needed };
+    (here < needed).then(|| format!("{here} of {all} disks are there, and {needed} are needed"))
 }
 
 /// `kovcheg status`.
@@ -131,4 +147,34 @@ fn disk_table(disks: &[Disk]) -> String {
         ]
     }));
     table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortfall;
+    use kovcheg_admin::types::Disk;
+
+    #[test]
+    fn too_few_disks_are_said_by_number() {
+        let disks = |here: usize, all: usize| {
+            let disk = |number| Disk {
+                path: format!("disk{number}"),
+                id: String::new(),
+                state: if number < here { "serving" } else { "missing" }.to_owned(),
+                reason: None,
+                driver: "plain".to_owned(),
+                total_bytes: 0,
+                free_bytes: 0,
+                bad_ranges: 0,
+                repaired_shards: 0,
+            };
+            (0..all).map(disk).collect::<Vec<_>>()
+        };
+        for (here, all, m, short) in
+            [(6, 6, 2, false), (4, 6, 2, false), (3, 6, 2, true), (1, 2, 1, true), (3, 6, 5, true), (2, 3, 1, false)]
+        {
+            assert_eq!(shortfall(&disks(here, all), m, false).is_some(), short, "{here} of {all}, m = {m}");
+        }
+        assert!(shortfall(&disks(3, 6), 2, true).is_none() && shortfall(&disks(2, 6), 2, true).is_some(), "forced");
+    }
 }

@@ -33,7 +33,7 @@ Examples:
   kovcheg verify --bucket postgres --json > report.json
 
 Exit codes: 0 everything comes back whole, 1 damage was found, 2 could not run.
-Beside a running server shards that are rotten or missing are written back; without one nothing is written.";
+Shards that are rotten or missing are written back, beside a running server and without one, unless too few disks are there.";
 
 /// Verifies, and says what was found.
 pub fn run(arguments: &VerifyArguments) -> Result<Outcome, AppError> {

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use kovcheg_format::shard::WIDTH_MAX;
 use kovcheg_format::superblock::DISKS_MAX;
+use kovcheg_gateway::config::S3Config;
 
 use super::Config;
 use super::error::ConfigError;
@@ -16,6 +17,11 @@ use super::units::ByteSize;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// Most payload of a stripe. A shard ends at 16 MiB (`SHARD_LEN_MAX`), and a vault that has lost disks writes stripes of a single data
+/// shard, which then holds all of the payload; the rest is for headers, the directory of chunks, and the records of a commit.
+const PAYLOAD_MAX: u64 = 12 * MIB;
+/// What a stripe must hold beside its largest chunk.
+const STRIPE_OVERHEAD: u64 = 64 * KIB;
 /// Longest text of a failure domain: the superblock has 16 KiB for all of it.
 const DOMAIN_TEXT_MAX: usize = 255;
 
@@ -39,10 +45,40 @@ pub fn values(file: &FileConfig) -> Result<(), ConfigError> {
     shape(file)?;
     s3(file)?;
     engine(file)?;
-    if file.log.level.trim().is_empty() {
-        return Err(absurd("log.level", "\"\"", "write error, warn, info, debug or trace, or a filter by module"));
+    log_level(&file.log.level)
+}
+
+/// Refuses a filter with a word that is no level: taken for the name of a module, it would silence everything else.
+fn log_level(text: &str) -> Result<(), ConfigError> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    // Filters by span may hold commas and equals signs of their own; the logger itself judges those.
+    if text.contains(['[', '{']) {
+        return Ok(());
+    }
+    for piece in text.split(',') {
+        let level = piece.rsplit_once('=').map_or(piece, |(_, level)| level);
+        if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            let why = format!(
+                "`{level}` is no level; write {}, alone or behind a module, as in \"info,kovcheg_storage=debug\"",
+                LEVELS.join(", ")
+            );
+            return Err(absurd("log.level", format!("{text:?}"), why));
+        }
     }
     Ok(())
+}
+
+/// Checks what only the gateway's protocol can judge: found here, and not when the first start has made a vault.
+pub fn names(s3: &S3Config) -> Result<(), ConfigError> {
+    use kovcheg_gateway::s3::service::{BuildError, check};
+    check(s3).map_err(|error| match error {
+        BuildError::Region { region } => {
+            absurd("s3.region", region, "use lower-case letters, digits and dashes, as in \"us-east-1\"")
+        }
+        BuildError::Domain { domain, .. } => {
+            absurd("s3.domain", domain, "write a host name, or nothing for path style only")
+        }
+    })
 }
 
 fn shape(file: &FileConfig) -> Result<(), ConfigError> {
@@ -86,13 +122,6 @@ fn shape(file: &FileConfig) -> Result<(), ConfigError> {
 
 fn s3(file: &FileConfig) -> Result<(), ConfigError> {
     let s3 = &file.s3;
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    if s3.region.is_empty() || s3.region.len() > 64 || !plain(&s3.region) {
-        return Err(absurd("s3.region", &s3.region, "use letters, digits and dashes, as in \"us-east-1\""));
-    }
-    if !plain(&s3.domain) {
-        return Err(absurd("s3.domain", &s3.domain, "write a host name, or nothing for path style only"));
-    }
     // Each open connection costs a descriptor and some KiB.
     within("s3.connections_max", s3.connections_max, 1..=1_000_000)?;
     within("s3.requests_max", s3.requests_max, 1..=1_000_000)?;
@@ -109,20 +138,22 @@ fn engine(file: &FileConfig) -> Result<(), ConfigError> {
     let engine = &file.engine;
     within("engine.workers", engine.workers, 0..=1024)?;
     within("engine.queue", engine.queue, 1..=65_536)?;
-    // One envelope holds 16 MiB; below 4 KiB the index outweighs what deduplication saves.
+    // A chunk must fit a stripe; below 4 KiB the index outweighs what deduplication saves.
     size("engine.chunk_min", engine.chunk_min, 4 * KIB, 16 * MIB)?;
     size("engine.chunk_average", engine.chunk_average, engine.chunk_min.0 + 1, 16 * MIB)?;
-    size("engine.chunk_max", engine.chunk_max, engine.chunk_average.0 + 1, 16 * MIB)?;
+    size("engine.chunk_max", engine.chunk_max, engine.chunk_average.0 + 1, PAYLOAD_MAX - STRIPE_OVERHEAD)?;
     within("engine.zstd_level", engine.zstd_level, 1..=19)?;
-    // Shards end at 16 MiB each; a stripe must hold at least the largest chunk with its envelope.
-    size("engine.stripe_size", engine.stripe_size, engine.chunk_max.0 + 64 * KIB, 64 * MIB)?;
+    // A stripe must hold at least the largest chunk with its envelope.
+    size("engine.stripe_size", engine.stripe_size, engine.chunk_max.0 + STRIPE_OVERHEAD, PAYLOAD_MAX)?;
     size("engine.segment_size", engine.segment_size, 4 * MIB, GIB)?;
     size("engine.journal_file_size", engine.journal_file_size, 4 * MIB, GIB)?;
     size("engine.journal_prewrite", engine.journal_prewrite, 64 * KIB, engine.journal_file_size.0)?;
     size("engine.inline_size", engine.inline_size, 0, MIB)?;
     within("engine.open_segments", engine.open_segments, 1..=256)?;
-    size("engine.commit_size", engine.commit_size, 64 * KIB, 16 * MIB)?;
+    // The commit that fills a stripe still rides in it, with all of its inline chunks.
+    size("engine.commit_size", engine.commit_size, 64 * KIB, PAYLOAD_MAX - engine.inline_size.0)?;
     size("engine.upload_memory", engine.upload_memory, 8 * MIB, 64 * GIB)?;
+    size("engine.read_memory", engine.read_memory, 8 * MIB, 64 * GIB)?;
     size("engine.index_cache_memory", engine.index_cache_memory, 8 * MIB, 1024 * GIB)?;
     size("engine.index_write_memory", engine.index_write_memory, 4 * MIB, 64 * GIB)?;
     size("engine.index_flush_size", engine.index_flush_size, MIB, 64 * GIB)?;

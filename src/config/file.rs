@@ -228,6 +228,8 @@ pub struct EngineSection {
     pub commit_size: ByteSize,
     /// Memory that bodies on their way in gather together.
     pub upload_memory: ByteSize,
+    /// Memory that reads hold together on their way to clients.
+    pub read_memory: ByteSize,
     /// Memory of the index' block cache.
     pub index_cache_memory: ByteSize,
     /// Memory of the index' write buffers.
@@ -259,6 +261,7 @@ impl Default for EngineSection {
             open_segments: engine.open_segments,
             commit_size: ByteSize(engine.commit_bytes as u64),
             upload_memory: ByteSize(engine.upload_bytes as u64),
+            read_memory: ByteSize(engine.read_bytes as u64),
             index_cache_memory: ByteSize(engine.index_cache_bytes as u64),
             index_write_memory: ByteSize(engine.index_write_buffer_bytes as u64),
             index_flush_size: ByteSize(engine.index_flush_bytes),

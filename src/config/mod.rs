@@ -105,6 +105,8 @@ impl Config {
             check::loopback("s3.listen", s3_listen)?;
             check::loopback("admin.listen", admin_listen)?;
         }
+        let s3 = s3_config(&file);
+        check::names(&s3)?;
         let config = Self {
             disks: file.disk.iter().map(|entry| disk_spec(&data_dir, entry)).collect(),
             disks_listed,
@@ -114,7 +116,7 @@ impl Config {
             m: file.vault.m,
             force_missing: file.vault.force_missing,
             s3_listen,
-            s3: s3_config(&file),
+            s3,
             admin_listen,
             engine: engine_config(&file)?,
             log: file.log,
@@ -148,7 +150,8 @@ pub enum Purpose {
     Serve,
     /// To change it offline; it must exist.
     Mend,
-    /// To read it offline; nothing is written.
+    /// To read it offline: no client writes and no new life begins, but what is rotten or missing is put back, and the index is brought
+    /// up to date with the journal.
     Look,
 }
 
@@ -207,6 +210,7 @@ fn engine_config(file: &FileConfig) -> Result<EngineConfig, ConfigError> {
         open_segments: engine.open_segments,
         commit_bytes: check::memory(engine.commit_size),
         upload_bytes: check::memory(engine.upload_memory),
+        read_bytes: check::memory(engine.read_memory),
         index_cache_bytes: check::memory(engine.index_cache_memory),
         index_write_buffer_bytes: check::memory(engine.index_write_memory),
         index_flush_bytes: engine.index_flush_size.0,

@@ -109,6 +109,11 @@ fn absurd_values_are_refused_by_name() {
         ("[s3]\nlisten = 'nowhere'", "s3.listen"),
         ("[s3]\nregion = ''", "s3.region"),
         ("[s3]\nregion = 'a b'", "s3.region"),
+        // The story: these were found only after the first start had made a vault.
+        ("[s3]\nregion = 'Moscow-1'", "s3.region"),
+        ("[s3]\nregion = 'ru_1'", "s3.region"),
+        ("[s3]\ndomain = 's3..lan'", "s3.domain"),
+        ("[s3]\ndomain = 's3_lan'", "s3.domain"),
         ("[s3]\nrequests_max = 0", "s3.requests_max"),
         ("[s3]\nput_size_max = '6 GiB'", "s3.put_size_max"),
         ("[s3]\nsigned_chunk_memory = '1 MiB'", "s3.signed_chunk_memory"),
@@ -120,12 +125,41 @@ fn absurd_values_are_refused_by_name() {
         ("[engine]\nzstd_level = 99", "engine.zstd_level"),
         ("[engine]\nopen_segments = 0", "engine.open_segments"),
         ("[engine]\nio_deadline_s = 0", "engine.io_deadline_s"),
+        ("[engine]\nstripe_size = '13 MiB'", "engine.stripe_size"),
+        ("[engine]\ncommit_size = '12 MiB'", "engine.commit_size"),
+        ("[engine]\ninline_size = '1 MiB'\ncommit_size = '11300 KiB'", "engine.commit_size"),
+        ("[engine]\nchunk_max = '12 MiB'", "engine.chunk_max"),
+        ("[engine]\nread_memory = '1 MiB'", "engine.read_memory"),
         ("[log]\nlevel = ''", "log.level"),
+        // The story: `warning` was taken for the name of a module, and nothing was logged at all.
+        ("[log]\nlevel = 'warning'", "log.level"),
+        ("[log]\nlevel = 'kovcheg_storage'", "log.level"),
+        ("[log]\nlevel = 'info,kovcheg_storage=loud'", "log.level"),
+        ("[log]\nlevel = 'info,'", "log.level"),
     ] {
         let error = load(text).unwrap_err();
         assert!(matches!(error, ConfigError::Absurd { .. }), "{text}: {error}");
         assert!(error.to_string().contains(&format!("`{key} = ")), "{text}: {error}");
     }
+}
+
+#[test]
+fn what_can_work_passes() {
+    for text in [
+        "[s3]\nregion = 'ru-1'\ndomain = 's3.example.com'",
+        "[s3]\ndomain = 's3.lan:9000'",
+        "[engine]\nchunk_max = '8 MiB'\nstripe_size = '12 MiB'",
+        "[engine]\ninline_size = '1 MiB'\ncommit_size = '11 MiB'",
+        "[log]\nlevel = 'OFF'",
+        "[log]\nlevel = 'warn,kovcheg_storage::journal=debug,s3s=error'",
+        "[log]\nlevel = 'info,[s3{request=a}]=trace'",
+    ] {
+        if let Err(error) = load(text) {
+            panic!("{text}: {error}");
+        }
+    }
+    let said = load("[log]\nlevel = 'warning'").unwrap_err().to_string();
+    assert!(said.contains("off, error, warn, info, debug, trace"), "{said}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct EngineConfig {
     pub queue: usize,
     /// Bytes that bodies on their way in gather together: the more of them there are, the smaller their stripes (M-1).
     pub upload_bytes: usize,
+    /// Bytes that reads hold together on their way to clients; when it is used up, each goes on chunk by chunk (M-1).
+    pub read_bytes: usize,
     /// How long a disk may take for one operation before it is fenced (R13).
     pub io_deadline: Duration,
     /// zstd level.
@@ -66,6 +68,7 @@ impl Default for EngineConfig {
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             queue: 256,
             upload_bytes: 96 << 20,
+            read_bytes: 128 << 20,
             io_deadline: Duration::from_secs(30),
             zstd_level: 1,
             index_flush_bytes: 64 << 20,

@@ -20,6 +20,7 @@ use crate::index::Index;
 use crate::journal::checkpoint::CheckpointWriter;
 use crate::journal::sequencer::{Commit, Sequencer};
 use crate::keys::keyring::MetadataCipher;
+use crate::object::types::Credential;
 use crate::segment::reader::{SegmentReader, StripeRange};
 use crate::segment::store::SegmentStore;
 
@@ -55,6 +56,9 @@ pub struct Engine {
     pub denials: crate::object::denial::Denials,
     /// Access key of the root credential, empty when none is set.
     pub root_access_key: RwLock<String>,
+    /// Root credential that could not be stored because the vault takes no writes. As long as this process lives it is the only
+    /// root: the stored one is ignored. In memory only; its secret is wiped when it goes.
+    pub root_override: RwLock<Option<Credential>>,
     /// Whether the holder of the recovery kit has shown it.
     pub kit_confirmed: std::sync::atomic::AtomicBool,
 }

@@ -20,12 +20,13 @@ use crate::identity;
 use crate::journal::sequencer::{Commit, Moment};
 use crate::object::types::{
     BodyObserver, Credential, DeleteOutcome, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion,
-    PartPage, UploadRef,
+    PartPage, UploadPage, UploadQuery, UploadRef,
 };
-use crate::object::{bucket, list, multipart, names, version};
+use crate::object::{bucket, list, multipart, names, uploads, version};
 use crate::status::{VaultStatus, vault_status};
 use crate::workers::pool::WorkerPool;
 
+mod memory;
 mod read;
 mod write;
 
@@ -45,6 +46,7 @@ struct Shared {
     engine: Arc<Engine>,
     pool: WorkerPool,
     commits: Arc<Semaphore>,
+    reads: memory::ReadMemory,
 }
 
 impl VaultHandle {
@@ -52,7 +54,8 @@ impl VaultHandle {
     pub fn new(engine: Arc<Engine>) -> StorageResult<Self> {
         let pool = WorkerPool::start(engine.config.workers, engine.config.queue)?;
         let waiting = COMMITS_WAITING_MAX.min(engine.config.queue.max(2) / 2);
-        Ok(Self { shared: Arc::new(Shared { engine, pool, commits: Arc::new(Semaphore::new(waiting)) }) })
+        let reads = memory::ReadMemory::new(engine.config.read_bytes);
+        Ok(Self { shared: Arc::new(Shared { engine, pool, commits: Arc::new(Semaphore::new(waiting)), reads }) })
     }
 
     /// The engine below, for synchronous callers.
@@ -146,14 +149,26 @@ impl VaultHandle {
         outcome
     }
 
-    /// Opens a multipart upload; durable on return.
+    /// Opens a multipart upload; durable on return. Ids of uploads sort as the uploads were begun: that is the order in which
+    /// they are listed.
     pub async fn create_upload(&self, by: Origin, bucket: &str, key: &str, new: NewUpload) -> StorageResult<UploadId> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|error| StorageError::Operator(format!("no random numbers: {error}")))?;
-        let upload = UploadId(id);
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.decide(move |moment| Ok((upload, multipart::propose_create(moment, &bucket, &key, upload, &new, &by)?)))
-            .await
+        self.decide(move |moment| {
+            let upload = UploadId(moment.version_id()?.0);
+            Ok((upload, multipart::propose_create(moment, &bucket, &key, upload, &new, &by)?))
+        })
+        .await
+    }
+
+    /// One page of a bucket's open uploads.
+    pub async fn list_uploads(&self, bucket: &str, query: UploadQuery) -> StorageResult<UploadPage> {
+        let bucket = bucket.to_owned();
+        self.look(move |engine| {
+            let view = engine.index.snapshot();
+            let found = bucket::find(view.as_ref(), &bucket)?;
+            uploads::list_uploads(view.as_ref(), found.bucket, &query)
+        })
+        .await
     }
 
     /// Completes an upload from its named parts; durable on return. Headers, metadata and tags are those of the upload.

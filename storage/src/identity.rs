@@ -33,18 +33,44 @@ pub enum RootChange {
 
 /// An enabled access key with its secret in clear.
 pub fn credential(engine: &Engine, access_key: &str) -> StorageResult<Option<Credential>> {
+    let held = engine.root_override.read().clone();
+    if let Some(held) = held.as_ref().filter(|held| held.access_key == access_key) {
+        return Ok(Some(held.clone()));
+    }
     let stored: Option<CredentialSet> = rows::get(engine.index.as_ref(), Column::Credential, access_key.as_bytes())?;
-    stored.filter(|stored| stored.enabled).map(|stored| open(engine, &stored)).transpose()
+    // A root that was replaced must not sign, also when that could not be stored.
+    let counts = stored.filter(|stored| stored.enabled && !(held.is_some() && stored.root));
+    counts.map(|stored| open(engine, &stored)).transpose()
 }
 
 /// The enabled root credential, if one was set.
 pub fn root(engine: &Engine) -> StorageResult<Option<Credential>> {
+    if let Some(held) = engine.root_override.read().clone() {
+        return Ok(Some(held));
+    }
+    stored_root(engine)
+}
+
+fn stored_root(engine: &Engine) -> StorageResult<Option<Credential>> {
     roots(engine)?.into_iter().find(|stored| stored.enabled).map(|stored| open(engine, &stored)).transpose()
+}
+
+/// Makes this the one root credential for as long as this process lives, in a vault that takes no writes: the stored one signs
+/// nothing meanwhile. Nothing is written.
+pub fn hold_root(engine: &Engine, access_key: &str, secret: &str) {
+    let held = Credential {
+        access_key: access_key.to_owned(),
+        secret: Zeroizing::new(secret.to_owned()),
+        tenant: DEFAULT_TENANT,
+        root: true,
+    };
+    *engine.root_access_key.write() = access_key.to_owned();
+    *engine.root_override.write() = Some(held);
 }
 
 /// Makes this the one root credential; durable on return, audited. Earlier ones are disabled.
 pub fn set_root(engine: &Arc<Engine>, access_key: &str, secret: &str) -> StorageResult<RootChange> {
-    let before = root(engine)?;
+    let before = stored_root(engine)?;
     if before.as_ref().is_some_and(|root| root.access_key == access_key && *root.secret == secret) {
         return Ok(RootChange::Unchanged);
     }
@@ -67,6 +93,7 @@ pub fn set_root(engine: &Arc<Engine>, access_key: &str, secret: &str) -> Storage
         Ok(records)
     })))?;
     *engine.root_access_key.write() = access_key.to_owned();
+    *engine.root_override.write() = None;
     Ok(if before.is_some() { RootChange::Replaced } else { RootChange::Created })
 }
 

@@ -38,6 +38,11 @@ fn checksums_are_checked_and_kept() {
 }
 
 #[test]
+fn completions_are_compared() {
+    run("BOTOWHOLE", "completions.py");
+}
+
+#[test]
 fn errors_have_codes() {
     run("BOTOERRORS", "errors.py");
 }

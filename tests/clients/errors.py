@@ -43,12 +43,13 @@ expect("NoSuchUpload", 404, s3.list_parts, **there, UploadId="0" * 32)
 expect("NoSuchUpload", 404, s3.abort_multipart_upload, **there, UploadId="nonsense")
 expect("KeyTooLongError", 400, s3.put_object, Bucket="errors", Key="k" * 1025, Body=b"")
 expect("InvalidArgument", 400, s3.list_objects_v2, Bucket="errors", ContinuationToken="nonsense")
+expect("InvalidArgument", 400, s3.put_object, Bucket="errors", Key="control\u0001", Body=b"")
+expect("InvalidArgument", 400, s3.create_multipart_upload, Bucket="errors", Key="control\u0001")
 
 # What is not built says so; nothing pretends.
 expect("NotImplemented", 501, s3.get_bucket_versioning, Bucket="errors")
 expect("NotImplemented", 501, s3.put_object_tagging, **there, Tagging={"TagSet": []})
 expect("NotImplemented", 501, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there")
-expect("NotImplemented", 501, s3.list_multipart_uploads, Bucket="errors")
 sse = {"ServerSideEncryption": "aws:kms"}
 expect("NotImplemented", 501, s3.put_object, **there, Body=b"again", **sse)
 assert s3.get_object(**there)["Body"].read() == b"content"

@@ -116,6 +116,13 @@ fn parts_are_listed_completed_and_aborted() {
         made["UploadId"].as_str().unwrap().to_owned()
     };
     let (kept, dropped) = (begin(), begin());
+    let open = || {
+        let listed = user.json(&["s3api", "list-multipart-uploads", "--bucket", "bkt", "--page-size", "1"]);
+        let of = |upload: &serde_json::Value| (upload["Key"].clone(), upload["UploadId"].as_str().unwrap().to_owned());
+        listed["Uploads"].as_array().map(|uploads| uploads.iter().map(of).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let key = || serde_json::json!("an upload+1");
+    assert_eq!(open(), [(key(), kept.clone()), (key(), dropped.clone())], "as they were begun");
     let bodies: Vec<Vec<u8>> = [PART, PART, 1_234].map(|len| data::random(rng.next(), len)).to_vec();
     let mut named = Vec::new();
     for (number, body) in (1..).zip(&bodies) {
@@ -134,6 +141,7 @@ fn parts_are_listed_completed_and_aborted() {
     assert_eq!(sizes, bodies.iter().map(|body| body.len() as u64).collect::<Vec<_>>(), "{parts}");
     user.run(&[&["s3api", "abort-multipart-upload", "--upload-id", &dropped][..], &object].concat());
     user.fails(&list(&dropped), &["NoSuchUpload"]);
+    assert_eq!(open(), [(key(), kept.clone())], "the aborted one is gone");
     assert!(vault.client().list("bkt", "", 10).is_empty(), "an open upload is not an object");
     let manifest = serde_json::json!({ "Parts": named }).to_string();
     let complete = ["s3api", "complete-multipart-upload", "--upload-id", &kept, "--multipart-upload", &manifest];

@@ -67,6 +67,26 @@ async fn client_that_goes_away_stops_its_verification_and_a_second_is_refused_me
 }
 
 #[tokio::test]
+async fn a_verification_never_waits_for_its_client_and_never_loses_its_result() {
+    // The story: a client stopped with Ctrl-Z filled its socket, the verification waited for room for ever, and the vault could
+    // not be closed. Method: more lines than there is room for, and nobody who reads them.
+    let vault = Arc::new(FakeVault::serving());
+    let steps = u64::try_from(super::PROGRESS_EVERY.as_millis()).unwrap() * (super::LINES_MAX as u64 + 8);
+    vault.steps.store(steps, Ordering::SeqCst);
+    let (lines, mut unread) = tokio::sync::mpsc::channel(super::LINES_MAX + 1);
+    let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+    let work = tokio::task::spawn_blocking(move || super::work(&*vault, None, permit, &lines));
+    tokio::time::timeout(std::time::Duration::from_secs(60), work).await.expect("an end").unwrap();
+    let mut last = None;
+    let mut seen = 0;
+    while let Some(line) = unread.recv().await {
+        (last, seen) = (Some(line), seen + 1);
+    }
+    assert!(matches!(&last, Some(VerifyLine::Report(report)) if report.objects == steps), "{last:?}");
+    assert_eq!(seen, super::LINES_MAX + 1);
+}
+
+#[tokio::test]
 async fn kit_is_confirmed_by_its_code_only() {
     let (_folder, client) = served("api-kit", Arc::new(FakeVault::serving())).await;
     client.confirm_recovery_kit(CODE).await.unwrap();

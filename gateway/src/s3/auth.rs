@@ -13,6 +13,7 @@ use crate::error::from_storage;
 use crate::s3::bucket::owner_id;
 use crate::s3::context::Caller;
 use crate::s3::headers::refuse_unsupported;
+use crate::s3::hoisted::{expected_owners, refuse_ignored};
 
 /// Checks signatures' owners and their right to a bucket. Refusals reach the audit trail in `layer`, which sees them all.
 #[derive(Clone)]
@@ -28,9 +29,9 @@ impl Gatekeeper {
     }
 
     /// Root reaches every bucket, others those of their tenant. `x-amz-expected-bucket-owner` binds everybody.
-    async fn check_bucket(&self, access_key: &str, name: &str, expected_owner: Option<&str>) -> S3Result<()> {
+    async fn check_bucket(&self, access_key: &str, name: &str, expected_owners: &[String]) -> S3Result<()> {
         let root = access_key == self.vault.root_access_key();
-        if root && expected_owner.is_none() {
+        if root && expected_owners.is_empty() {
             return Ok(());
         }
         let bucket = match self.vault.bucket(name).await {
@@ -39,7 +40,7 @@ impl Gatekeeper {
             Err(StorageError::NoSuchBucket(_)) => return Ok(()),
             Err(error) => return Err(from_storage(error)),
         };
-        if expected_owner.is_some_and(|expected| expected != owner_id(bucket.tenant)) {
+        if expected_owners.iter().any(|expected| *expected != owner_id(bucket.tenant)) {
             return Err(s3_error!(AccessDenied, "The bucket does not belong to the expected owner."));
         }
         if root {
@@ -108,7 +109,8 @@ impl S3Access for Gatekeeper {
             caller.set_actor(&access_key);
         }
         refuse_unsupported(cx.headers())?;
-        let expected = cx.headers().get("x-amz-expected-bucket-owner").map(|value| value.to_str().unwrap_or_default());
+        refuse_ignored(cx.method(), cx.uri())?;
+        let expected = expected_owners(cx.headers(), cx.uri());
         match cx.s3_path() {
             S3Path::Root if has_bucket_query(cx.uri()) || self.is_foreign_host_style(cx.headers()).await => {
                 Err(s3_error!(NotImplemented, "{HOST_STYLE_HINT}"))
@@ -119,9 +121,9 @@ impl S3Access for Gatekeeper {
                 if shapes && self.is_foreign_host_style(cx.headers()).await {
                     return Err(s3_error!(NotImplemented, "{HOST_STYLE_HINT}"));
                 }
-                self.check_bucket(&access_key, bucket, expected).await
+                self.check_bucket(&access_key, bucket, &expected).await
             }
-            S3Path::Object { bucket, .. } => self.check_bucket(&access_key, bucket, expected).await,
+            S3Path::Object { bucket, .. } => self.check_bucket(&access_key, bucket, &expected).await,
         }
     }
 }

@@ -117,6 +117,17 @@ impl Expected {
         Ok(expected)
     }
 
+    /// Reads what the headers of a request say of its XML document where `x-amz-checksum-*` means an object: Content-MD5.
+    ///
+    /// # Errors
+    /// `InvalidDigest`; `NotImplemented` for a checksum of another algorithm, which nobody would compare.
+    pub(crate) fn of_document(headers: &HeaderMap) -> S3Result<Self> {
+        for name in headers.keys().map(http::HeaderName::as_str).filter(|name| !NOT_VALUES.contains(name)) {
+            name.strip_prefix(PREFIX).map(parse_algorithm).transpose()?;
+        }
+        Ok(Self { md5: content_md5(headers)?, ..Self::default() })
+    }
+
     /// Also compute `kind`.
     pub(crate) fn want(&mut self, kind: Option<ChecksumKind>) {
         if kind.is_some() {

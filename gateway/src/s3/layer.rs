@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt as _;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, SERVER};
+use http::header::{AUTHORIZATION, EXPECT, SERVER};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use kovcheg_storage::handle::VaultHandle;
-use kovcheg_storage::object::types::KEY_LEN_MAX;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, StdError, s3_error};
 use tokio::sync::Semaphore;
@@ -20,15 +20,12 @@ use tracing::{Instrument as _, Span};
 use crate::config::{S3Config, XML_BYTES_MAX};
 use crate::error::{coded, from_body};
 use crate::metrics::{Counted, IN_FLIGHT, panicked, refused};
-use crate::s3::checksum::Expected;
 use crate::s3::chunked::{ChunkBudget, ChunkGate, DocumentCheck};
 use crate::s3::context::Caller;
+use crate::s3::document::{document_of, is_form};
 use crate::s3::names::url_decode;
 use crate::s3::respond::{Answer, Finish, code_of, complete_error, error_response};
 use crate::stream::{BodyWatch, Inspector, RequestBody, drain};
-
-/// Longest bucket name (S3), for the audit trail of requests that name none.
-const BUCKET_LEN_MAX: usize = 63;
 
 /// What all requests of a listener share.
 pub(crate) struct Shared {
@@ -146,7 +143,7 @@ async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request
     let (mut parts, body) = request.into_parts();
     // A body that is refused unread is wrapped and dropped: that leaves it for draining.
     let wrap = |body, inspector| RequestBody::new(body, shared.config.body_idle_timeout, inspector, Arc::clone(watch));
-    let inspector = match inspector(shared, &parts.method, &parts.headers) {
+    let inspector = match inspector(shared, &parts) {
         Ok(inspector) => inspector,
         Err(error) => {
             drop(wrap(body, None));
@@ -170,27 +167,18 @@ async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request
     }
 }
 
-fn is_form(method: &Method, headers: &HeaderMap) -> bool {
-    let form = b"multipart/form-data";
-    method == Method::POST
-        && headers.get(CONTENT_TYPE).is_some_and(|value| {
-            value.as_bytes().get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
-        })
-}
-
 /// What looks at a body on its way in.
-fn inspector(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Option<Box<dyn Inspector>>, S3Error> {
-    let declared = headers.get("x-amz-content-sha256").map(HeaderValue::as_bytes).unwrap_or_default();
+fn inspector(shared: &Shared, head: &Parts) -> Result<Option<Box<dyn Inspector>>, S3Error> {
+    let declared = head.headers.get("x-amz-content-sha256").map(HeaderValue::as_bytes).unwrap_or_default();
     if declared.starts_with(b"STREAMING-") {
         return Ok(Some(Box::new(ChunkGate::new(shared.budget.clone()))));
     }
-    if method != Method::POST {
-        return Ok(None);
-    }
-    if is_form(method, headers) {
+    if is_form(&head.method, &head.headers) {
         return Err(s3_error!(NotImplemented, "Uploads by HTML form are not supported."));
     }
-    let expected = Expected::parse(headers)?;
+    let Some(expected) = document_of(&head.method, &head.uri, &head.headers, shared.config.domain.as_deref())? else {
+        return Ok(None);
+    };
     let mut sha256 = [0_u8; 32];
     let sha256 = hex::decode_to_slice(declared, &mut sha256).is_ok().then_some(sha256);
     if expected.is_empty() && sha256.is_none() {
@@ -265,17 +253,18 @@ fn record_denial(shared: &Shared, caller: &Caller, head: &Head, code: &str) {
     let path = path.strip_prefix('/').unwrap_or(&path);
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     let how = if caller.is_authenticated() { "authenticated" } else { "claimed" };
-    let reason = format!("{code} on {} {}, key {how}", head.method, caller.operation());
+    // Words of closed sets only: refusals are told apart by them.
+    let reason = format!("{code} on {} {}, key {how}", known_method(&head.method), caller.operation());
     let origin = caller.origin(&head.claimed);
-    shared.vault.record_denial(origin, at_most(bucket, BUCKET_LEN_MAX), at_most(key, KEY_LEN_MAX), &reason);
+    shared.vault.record_denial(origin, bucket, key, &reason);
 }
 
-fn at_most(text: &str, len: usize) -> &str {
-    let mut end = text.len().min(len);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
+/// The name of a method that S3 has; a client may make up others without end.
+fn known_method(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::DELETE | Method::OPTIONS => method.as_str(),
+        _ => "OTHER",
     }
-    text.get(..end).unwrap_or_default()
 }
 
 /// The span under which a connection's own troubles are logged.
@@ -285,10 +274,10 @@ pub(crate) fn connection_span(address: SocketAddr) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http::header::AUTHORIZATION;
     use http::{HeaderMap, HeaderValue, Method, Uri};
 
-    use super::{at_most, claimed_key, is_form, random_id};
+    use super::{claimed_key, known_method, random_id};
 
     #[test]
     fn the_claimed_key_is_found_in_header_or_query() {
@@ -303,18 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_known_by_their_type() {
-        let mut headers = HeaderMap::new();
-        assert!(!is_form(&Method::POST, &headers));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("Multipart/Form-Data; boundary=x"));
-        assert!(is_form(&Method::POST, &headers));
-        assert!(!is_form(&Method::PUT, &headers));
-    }
-
-    #[test]
-    fn texts_are_cut_at_characters_and_ids_differ() {
-        assert_eq!(at_most("aé", 2), "a");
-        assert_eq!(at_most("aé", 3), "aé");
+    fn methods_of_the_audit_trail_are_a_closed_set_and_ids_differ() {
+        assert_eq!(known_method(&Method::DELETE), "DELETE");
+        assert_eq!(known_method(&Method::from_bytes(b"MADE-UP-1").unwrap_or_default()), "OTHER");
         assert_ne!(random_id(), random_id());
     }
 }

@@ -18,13 +18,13 @@ use crate::s3::service::Gateway;
 
 /// How names are written into the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+pub(crate) enum Encoding {
     Plain,
     Url,
 }
 
 impl Encoding {
-    fn parse(asked: Option<&EncodingType>) -> S3Result<Self> {
+    pub(crate) fn parse(asked: Option<&EncodingType>) -> S3Result<Self> {
         match asked.map(EncodingType::as_str) {
             None | Some("") => Ok(Self::Plain),
             Some("url") => Ok(Self::Url),
@@ -32,24 +32,29 @@ impl Encoding {
         }
     }
 
-    fn name(self, text: &str) -> String {
+    pub(crate) fn name(self, text: &str) -> String {
         match self {
             Self::Plain => text.to_owned(),
             Self::Url => url_encode(text),
         }
     }
 
-    fn shown(self) -> Option<EncodingType> {
+    pub(crate) fn shown(self) -> Option<EncodingType> {
         (self == Self::Url).then(|| EncodingType::from_static(EncodingType::URL))
     }
 }
 
 fn max_keys(asked: Option<i32>) -> S3Result<usize> {
+    most("max-keys", asked)
+}
+
+/// The length of a page, as the parameter `name` asks for it.
+pub(crate) fn most(name: &str, asked: Option<i32>) -> S3Result<usize> {
     match asked {
         None => Ok(PAGE_KEYS_MAX),
         Some(count) => usize::try_from(count)
             .map(|count| count.min(PAGE_KEYS_MAX))
-            .map_err(|_| s3_error!(InvalidArgument, "max-keys must not be negative.")),
+            .map_err(|_| s3_error!(InvalidArgument, "{name} must not be negative.")),
     }
 }
 
@@ -82,8 +87,8 @@ fn object(version: VersionPut, encoding: Encoding, owner: Option<&Owner>) -> Obj
     }
 }
 
-fn prefixes(page: &ListPage, encoding: Encoding) -> Vec<CommonPrefix> {
-    page.common_prefixes.iter().map(|prefix| CommonPrefix { prefix: Some(encoding.name(prefix)) }).collect()
+pub(crate) fn prefixes(found: &[String], encoding: Encoding) -> Vec<CommonPrefix> {
+    found.iter().map(|prefix| CommonPrefix { prefix: Some(encoding.name(prefix)) }).collect()
 }
 
 /// `ListObjectsV2`.
@@ -106,7 +111,7 @@ pub(crate) async fn list_v2(
         Some(true) => Some(owner(gateway.vault.bucket(&input.bucket).await.map_err(from_storage)?.tenant)),
         _ => None,
     };
-    let common_prefixes = prefixes(&page, encoding);
+    let common_prefixes = prefixes(&page.common_prefixes, encoding);
     let objects = std::mem::take(&mut page.objects);
     let contents: Vec<Object> = objects.into_iter().map(|version| object(version, encoding, owner.as_ref())).collect();
     Ok(S3Response::new(ListObjectsV2Output {
@@ -142,7 +147,7 @@ pub(crate) async fn list_v1(
     };
     let mut page = page(gateway, &input.bucket, query).await?;
     let owner = owner(gateway.vault.bucket(&input.bucket).await.map_err(from_storage)?.tenant);
-    let common_prefixes = prefixes(&page, encoding);
+    let common_prefixes = prefixes(&page.common_prefixes, encoding);
     let objects = std::mem::take(&mut page.objects);
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),

@@ -1,8 +1,8 @@
 //! The S3 protocol: `s3s` verifies signatures and parses requests, the files here decide what they mean.
 //!
 //! - [`server`]: listener, connections, limits, shutdown; `layer`: one request from head to metrics;
-//! - [`auth`]: who may ask; `headers`, `names`, `checksum`, `chunked`: what a request says;
-//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `list`, `multipart`; `body`: streams into the vault.
+//! - [`auth`]: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
+//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `list`, `multipart`, `uploads`; `body`: streams into the vault.
 
 pub mod auth;
 mod body;
@@ -10,9 +10,11 @@ mod bucket;
 mod checksum;
 mod chunked;
 mod context;
+mod document;
 #[cfg(test)]
 mod fixtures;
 mod headers;
+mod hoisted;
 mod layer;
 mod list;
 mod multipart;
@@ -22,3 +24,4 @@ mod range;
 mod respond;
 pub mod server;
 pub mod service;
+mod uploads;

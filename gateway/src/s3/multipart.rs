@@ -21,7 +21,7 @@ use crate::s3::checksum::{
     show_checksums, text_of,
 };
 use crate::s3::headers::Kept;
-use crate::s3::names::{check_key, parse_upload, upload_text};
+use crate::s3::names::{check_key, check_new_key, parse_upload, upload_text};
 use crate::s3::object::{precondition, sealed};
 use crate::s3::range::timestamp;
 use crate::s3::service::Gateway;
@@ -61,7 +61,7 @@ pub(crate) async fn create(
     mut req: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let by = gateway.origin(&req);
-    check_key(&req.input.key)?;
+    check_new_key(&req.input.key)?;
     let kept = Kept::collect(&req.headers, req.input.metadata.take())?;
     let input = req.input;
     let (kind, full_object) = announced(
@@ -87,7 +87,7 @@ pub(crate) async fn create(
     }))
 }
 
-fn checksum_type(full_object: bool) -> ChecksumType {
+pub(crate) fn checksum_type(full_object: bool) -> ChecksumType {
     ChecksumType::from_static(if full_object { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE })
 }
 
@@ -328,6 +328,7 @@ pub(crate) async fn complete(
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let by = gateway.origin(&req);
     let upload = upload_ref(&req.input.bucket, &req.input.key, &req.input.upload_id)?;
+    check_new_key(&upload.key)?;
     let named = named_parts(req.input.multipart_upload.take().and_then(|list| list.parts))?;
     let precondition = precondition(req.input.if_match.take(), req.input.if_none_match.take())?;
     let whole_etag = multipart_etag(named.iter().map(|part| part.etag.as_str()))

@@ -23,6 +23,25 @@ pub(crate) fn check_key(key: &str) -> S3Result<()> {
     Ok(())
 }
 
+/// Whether XML 1.0 has this character.
+pub(crate) fn fits_xml(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// Checks a key that something is to be made under: one that XML cannot carry could be neither answered nor listed. What was made
+/// under such a key before can still be read and deleted.
+pub(crate) fn check_new_key(key: &str) -> S3Result<()> {
+    check_key(key)?;
+    match key.chars().find(|character| !fits_xml(*character)) {
+        None => Ok(()),
+        Some(character) => Err(s3_error!(
+            InvalidArgument,
+            "An object key must not contain the character U+{:04X}: the XML of S3's answers cannot carry it.",
+            u32::from(character)
+        )),
+    }
+}
+
 /// Percent-encodes what `encoding-type=url` asks for: everything but unreserved characters and `/`.
 ///
 /// A space becomes `%20`, never `+`: clients that decode `+` and clients that do not both read it back right.
@@ -101,7 +120,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use s3s::S3ErrorCode;
 
-    use super::{check_key, parse_token, parse_upload, token, upload_text, url_decode, url_encode};
+    use super::{check_key, check_new_key, parse_token, parse_upload, token, upload_text, url_decode, url_encode};
     use kovcheg_format::id::UploadId;
 
     #[test]
@@ -114,6 +133,18 @@ mod tests {
         assert_eq!(code("a\0b"), S3ErrorCode::InvalidArgument);
         assert_eq!(code(&"x".repeat(1025)), S3ErrorCode::KeyTooLongError);
         assert_eq!(code(&"é".repeat(513)), S3ErrorCode::KeyTooLongError);
+    }
+
+    #[test]
+    fn nothing_new_is_made_under_a_key_that_xml_cannot_carry() {
+        for good in ["a", "tab\tline\ncr\r", "\u{7f}", "\u{85}", "\u{fffd}", "ключ", "\u{1f5c4}", &"x".repeat(1024)]
+        {
+            assert!(check_new_key(good).is_ok(), "{good:?}");
+        }
+        for bad in ["a\u{1}b", "\u{8}", "\u{b}", "\u{1f}", "\u{fffe}", "\u{ffff}", "a\0b", ""] {
+            assert_eq!(check_new_key(bad).unwrap_err().code(), &S3ErrorCode::InvalidArgument, "{bad:?}");
+        }
+        assert_eq!(check_new_key(&"x".repeat(1025)).unwrap_err().code(), &S3ErrorCode::KeyTooLongError);
     }
 
     #[test]

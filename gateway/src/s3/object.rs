@@ -22,7 +22,7 @@ use crate::error::from_storage;
 use crate::s3::body::receive;
 use crate::s3::checksum::{Expected, Shown, etag, show_checksums};
 use crate::s3::headers::{DEFAULT_CONTENT_TYPE, Kept, check_version, metadata, value};
-use crate::s3::names::check_key;
+use crate::s3::names::{check_key, check_new_key, fits_xml};
 use crate::s3::range::{Conditions, Slice, slice, timestamp};
 use crate::s3::service::Gateway;
 
@@ -65,7 +65,7 @@ pub(crate) async fn put(
     mut req: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let by = gateway.origin(&req);
-    check_key(&req.input.key)?;
+    check_new_key(&req.input.key)?;
     let expected = Expected::parse(&req.headers)?;
     let kept = Kept::collect(&req.headers, req.input.metadata.take())?;
     let precondition = precondition(req.input.if_match.take(), req.input.if_none_match.take())?;
@@ -230,6 +230,13 @@ pub(crate) async fn delete_many(
     let DeleteObjectsInput { bucket, delete, .. } = req.input;
     if delete.objects.is_empty() || delete.objects.len() > PAGE_KEYS_MAX {
         return Err(s3_error!(MalformedXML, "DeleteObjects takes 1 to {PAGE_KEYS_MAX} keys."));
+    }
+    // Its answer could not name such a key; better to say so before anything is gone than after.
+    if delete.objects.iter().any(|object| !object.key.chars().all(fits_xml)) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "A key has a character that XML cannot carry; delete that object with DeleteObject."
+        ));
     }
     gateway.vault.bucket(&bucket).await.map_err(from_storage)?;
     let bucket = bucket.as_str();

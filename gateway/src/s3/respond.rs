@@ -15,6 +15,7 @@ use tracing::Span;
 
 use crate::metrics::{Counted, request_done};
 use crate::s3::context::Caller;
+use crate::s3::names::fits_xml;
 use crate::stream::BodyWatch;
 
 const XML_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -29,7 +30,7 @@ pub(crate) fn xml_escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&apos;"),
-            '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => out.push(character),
+            character if fits_xml(character) => out.push(character),
             _ => out.push('\u{fffd}'),
         }
     }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -28,6 +29,9 @@ use crate::stream::WriteIdle;
 const REFUSING_MAX: usize = 64;
 /// Such a connection is closed after this long.
 const REFUSING_TIME: Duration = Duration::from_secs(5);
+/// Most headers of a request: room for all the metadata that S3 allows, one header an item. Beyond, hyper answers 431 without a
+/// document and closes the connection.
+const HEADERS_MAX: usize = 256;
 /// Pause after a failed accept (usually: no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -133,7 +137,10 @@ async fn connection(
     }
     let overloaded = place.overloaded;
     let config = Arc::clone(&shared.config);
+    let heard = Arc::new(AtomicBool::new(false));
+    let hearing = Arc::clone(&heard);
     let service = service_fn(move |request| {
+        hearing.store(true, Ordering::Relaxed);
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(respond(shared, address, overloaded, request).await) }
     });
@@ -141,6 +148,7 @@ async fn connection(
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(if overloaded { REFUSING_TIME } else { config.head_timeout })
+        .max_headers(HEADERS_MAX)
         .half_close(true)
         .keep_alive(!overloaded)
         .serve_connection(io, service);
@@ -150,6 +158,10 @@ async fn connection(
     let result = tokio::select! {
         result = served.as_mut() => result,
         _ = stopped => {
+            // No request ever began here, so there is none to wait for; hyper would wait for the first.
+            if !heard.load(Ordering::Relaxed) {
+                return;
+            }
             served.as_mut().graceful_shutdown();
             served.as_mut().await
         }

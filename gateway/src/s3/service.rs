@@ -15,9 +15,10 @@ use s3s::dto::{
     CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput,
     DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
     GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsInput,
-    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput,
-    PostObjectOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
+    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput, PostObjectOutput, PutObjectInput,
+    PutObjectOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::host::{DomainError, SingleDomain};
 use s3s::region::Region;
@@ -31,7 +32,7 @@ use crate::error::from_storage;
 use crate::s3::auth::Gatekeeper;
 use crate::s3::context::Caller;
 use crate::s3::names::url_encode;
-use crate::s3::{bucket, list, multipart, object};
+use crate::s3::{bucket, list, multipart, object, uploads};
 
 /// The vault as S3 sees it.
 #[derive(Clone)]
@@ -104,6 +105,7 @@ operations! {
     complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput = multipart::complete;
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
     list_parts: ListPartsInput => ListPartsOutput = multipart::list;
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = uploads::list;
     post_object: PostObjectInput => PostObjectOutput = no_forms;
 }
 
@@ -156,6 +158,15 @@ pub enum BuildError {
     },
 }
 
+/// Checks what `s3s` would refuse of the settings, before anything is opened or made.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn check(config: &S3Config) -> Result<(), BuildError> {
+    host(config)?;
+    protocol(config).map(|_| ())
+}
+
 /// Builds the service. Authentication is always on: without it `s3s` would let everybody in.
 ///
 /// # Errors
@@ -168,13 +179,16 @@ pub fn build(vault: VaultHandle, config: &Arc<S3Config>) -> Result<S3Service, Bu
     builder.set_access(gatekeeper);
     builder.set_route(DoubleSlash(gateway));
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(protocol(config)?))));
-    if let Some(domain) = &config.domain {
-        let host = SingleDomain::new(domain)
-            .map_err(|source| BuildError::Domain { domain: domain.clone(), source })?
-            .with_cname_fallback(false);
+    if let Some(host) = host(config)? {
         builder.set_host(host);
     }
     Ok(builder.build())
+}
+
+fn host(config: &S3Config) -> Result<Option<SingleDomain>, BuildError> {
+    let Some(domain) = &config.domain else { return Ok(None) };
+    let host = SingleDomain::new(domain).map_err(|source| BuildError::Domain { domain: domain.clone(), source })?;
+    Ok(Some(host.with_cname_fallback(false)))
 }
 
 fn protocol(config: &S3Config) -> Result<ProtocolConfig, BuildError> {

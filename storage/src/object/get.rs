@@ -16,8 +16,8 @@ use crate::error::{StorageError, StorageResult};
 use crate::object::manifest::ManifestWalk;
 use crate::segment::reader::StripeRange;
 
-/// Plaintext bytes fetched in one step: large enough to read in long runs, small enough for 64 readers at once.
-const BATCH_BYTES: u64 = 1 << 20;
+/// Plaintext bytes fetched in one step where memory is plenty: large enough to read in long runs.
+pub const BATCH_BYTES: usize = 1 << 20;
 /// Unused bytes between two envelopes that are still read in one run.
 const GAP_BYTES: u64 = 64 << 10;
 
@@ -28,6 +28,8 @@ pub struct ObjectCursor {
     version: Arc<VersionPut>,
     walk: ManifestWalk,
     left: u64,
+    /// Found already, for the next step.
+    pending: Option<Wanted>,
     /// CRC so far of a full read; `None` for a range.
     full_crc: Option<u64>,
 }
@@ -45,16 +47,28 @@ impl ObjectCursor {
         let end = end.min(version.size);
         let walk = ManifestWalk::new(&version.manifest, start);
         let full = start == 0 && end == version.size;
-        Ok(Self { engine, cipher, version, walk, left: end.saturating_sub(start), full_crc: full.then_some(0) })
+        let left = end.saturating_sub(start);
+        Ok(Self { engine, cipher, version, walk, left, pending: None, full_crc: full.then_some(0) })
+    }
+
+    /// Bytes still to come.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left
     }
 
     /// The next verified bytes; empty at the end.
     pub fn next_batch(&mut self) -> StorageResult<VecDeque<Bytes>> {
+        self.next_batch_within(BATCH_BYTES)
+    }
+
+    /// The next verified bytes: as many chunks as together hold no more than `bytes` of memory, or one; empty at the end.
+    pub fn next_batch_within(&mut self, bytes: usize) -> StorageResult<VecDeque<Bytes>> {
         let mut out = VecDeque::new();
         if self.left == 0 {
             return Ok(out);
         }
-        let wanted = self.plan()?;
+        let wanted = self.plan(bytes as u64)?;
         for run in runs(wanted) {
             self.fetch(&run, &mut out)?;
         }
@@ -64,24 +78,37 @@ impl ObjectCursor {
         Ok(out)
     }
 
-    /// The entries of the next step and where their chunks lie.
-    fn plan(&mut self) -> StorageResult<Vec<Wanted>> {
-        let mut wanted = Vec::new();
-        let mut bytes = 0;
-        let (engine, cipher) = (self.engine.clone(), self.cipher.clone());
-        let load = move |id: ChunkId| engine.load_node(id, &cipher);
-        while bytes < BATCH_BYTES.min(self.left) {
-            let Some((entry, skip)) = self.walk.next(&load)? else {
-                return Err(StorageError::NotAuthentic {
-                    what: "manifest".to_owned(),
-                    reason: "it ends before the object does",
-                });
+    /// The entries of the next step and where their chunks lie. A piece of a chunk keeps all of it in memory.
+    fn plan(&mut self, most: u64) -> StorageResult<Vec<Wanted>> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let (mut bytes, mut held) = (0, 0);
+        while bytes < self.left {
+            let next = match self.pending.take() {
+                Some(next) => next,
+                None => self.locate_next()?,
             };
-            let row = self.engine.lookup.locate(entry.chunk)?.ok_or(StorageError::ChunkMissing(entry.chunk))?;
-            bytes += u64::from(entry.len) - skip;
-            wanted.push(Wanted { entry, row, skip });
+            held += u64::from(next.row.plain_len);
+            if held > most && !wanted.is_empty() {
+                self.pending = Some(next);
+                break;
+            }
+            bytes += u64::from(next.entry.len) - next.skip;
+            wanted.push(next);
         }
         Ok(wanted)
+    }
+
+    fn locate_next(&mut self) -> StorageResult<Wanted> {
+        let (engine, cipher) = (self.engine.clone(), self.cipher.clone());
+        let load = move |id: ChunkId| engine.load_node(id, &cipher);
+        let Some((entry, skip)) = self.walk.next(&load)? else {
+            return Err(StorageError::NotAuthentic {
+                what: "manifest".to_owned(),
+                reason: "it ends before the object does",
+            });
+        };
+        let row = self.engine.lookup.locate(entry.chunk)?.ok_or(StorageError::ChunkMissing(entry.chunk))?;
+        Ok(Wanted { entry, row, skip })
     }
 
     fn fetch(&mut self, run: &[Wanted], out: &mut VecDeque<Bytes>) -> StorageResult<()> {

@@ -11,4 +11,5 @@ pub mod names;
 pub mod put;
 pub mod sink;
 pub mod types;
+pub mod uploads;
 pub mod version;

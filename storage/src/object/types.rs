@@ -132,6 +132,39 @@ pub struct ListPage {
     pub next: Option<String>,
 }
 
+/// Where a listing of uploads goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadMarker {
+    /// After this key, or, with an upload, at it.
+    pub key: String,
+    /// After this upload of the key; `None` to go on behind all of them.
+    pub upload: Option<UploadId>,
+}
+
+/// What a listing of uploads asks for.
+#[derive(Debug, Clone, Default)]
+pub struct UploadQuery {
+    /// Only keys that start with this.
+    pub prefix: String,
+    /// Roll keys up at the first occurrence of this after the prefix; empty for none.
+    pub delimiter: String,
+    /// Only what comes after this.
+    pub after: Option<UploadMarker>,
+    /// Most uploads and common prefixes together.
+    pub max_uploads: usize,
+}
+
+/// One page of a bucket's open uploads.
+#[derive(Debug, Clone, Default)]
+pub struct UploadPage {
+    /// By key, those of one key in the order they were begun.
+    pub uploads: Vec<UploadCreated>,
+    /// Rolled-up prefixes, in order.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page starts (`UploadQuery::after`), when there is one.
+    pub next: Option<UploadMarker>,
+}
+
 /// One page of an upload's parts.
 #[derive(Debug, Clone)]
 pub struct PartPage {

@@ -92,7 +92,10 @@ fn write_denials(engine: &Engine) {
     if engine.denials.is_empty() || engine.refusal().is_some() {
         return;
     }
-    let records = engine.denials.take(engine.clock.wall_ms());
+    let records = engine.denials.due(engine.clock.wall_ms());
+    if records.is_empty() {
+        return;
+    }
     if let Err(error) = engine.commit(Commit::of(Box::new(move |_| Ok(records)))) {
         tracing::error!(%error, "refusals could not be audited");
     }

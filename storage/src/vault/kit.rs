@@ -1,6 +1,6 @@
 //! The recovery kit: confirmed by its holder, or used to bring the key file back (R11).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,8 +18,9 @@ use crate::journal::sequencer::Commit;
 use crate::keys::hierarchy::RootKey;
 use crate::keys::recovery::{make_kit, open_slot};
 use crate::object::guard::audit;
-use crate::vault::operator;
+use crate::vault::lock::VaultLock;
 use crate::vault::pool::{FoundDisk, FoundPool, choose, survey};
+use crate::vault::{OpenOptions, operator};
 
 /// Checks the code against the key slots and remembers on every disk that it was shown; durable on return, audited.
 pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<()> {
@@ -84,11 +85,14 @@ fn change_on(disk: &FoundDisk, change: &dyn Fn(&mut Superblock)) -> Result<(), S
     superblock::update(disk.disk.as_ref(), &block)
 }
 
-/// Opens the root key with the recovery kit and writes it to a new key file (0600, durable on return). The vault must be stopped.
-pub fn recover_key(disks: &[PathBuf], code: &str, key_file: &Path) -> StorageResult<()> {
-    let opened: Vec<(Arc<dyn Disk>, FailureDomain)> = disks
+/// Opens the root key with the recovery kit and writes it to a new key file (0600, durable on return). Takes the vault's exclusive
+/// lock: superblocks are not read while somebody writes them.
+pub fn recover_key(options: &OpenOptions, code: &str) -> StorageResult<()> {
+    let _lock = VaultLock::take(options)?;
+    let opened: Vec<(Arc<dyn Disk>, FailureDomain)> = options
+        .disks
         .iter()
-        .filter_map(|path| open_disk(path, DriverChoice::Plain).ok())
+        .filter_map(|disk| open_disk(&disk.path, DriverChoice::Plain).ok())
         .map(|disk| (disk, FailureDomain::default()))
         .collect();
     let found = choose(survey(&opened)?)?;
@@ -98,7 +102,7 @@ pub fn recover_key(disks: &[PathBuf], code: &str, key_file: &Path) -> StorageRes
     if root.check(found.newest.pool) != found.newest.key_check {
         return Err(operator("the code opens its slot, but the key in it is not this vault's; try another disk"));
     }
-    root.save(key_file).map_err(|error| operator(error.to_string()))
+    root.save(&options.key_file).map_err(|error| operator(error.to_string()))
 }
 
 /// The first key slot that the code opens, or why none does.

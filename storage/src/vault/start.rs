@@ -283,6 +283,7 @@ fn wire(
         uploads: std::sync::atomic::AtomicUsize::new(0),
         denials: crate::object::denial::Denials::default(),
         root_access_key: RwLock::new(String::new()),
+        root_override: RwLock::new(None),
         kit_confirmed: std::sync::atomic::AtomicBool::new(kit_confirmed(&base.found)),
     })
 }

@@ -25,7 +25,7 @@ const PAGE: usize = 512;
 pub struct VerifyProgress {
     /// Objects read.
     pub objects_done: u64,
-    /// Objects in all (of the whole vault, also when one bucket is verified).
+    /// Objects in all, of the bucket or the vault.
     pub objects_total: u64,
     /// Bytes of objects read.
     pub bytes_done: u64,
@@ -79,12 +79,8 @@ type Report<'a> = &'a mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>;
 
 /// See [`Vault::verify`](crate::vault::Vault::verify).
 pub fn verify(engine: &Arc<Engine>, only: Option<&str>, progress: Report<'_>) -> StorageResult<VerifyReport> {
-    let counters = rows::counters(engine.index.as_ref())?;
-    let mut state = VerifyProgress {
-        objects_total: counters.versions,
-        bytes_total: counters.logical_bytes,
-        ..VerifyProgress::default()
-    };
+    let (objects_total, bytes_total) = totals(engine, only)?;
+    let mut state = VerifyProgress { objects_total, bytes_total, ..VerifyProgress::default() };
     let mut report = VerifyReport::default();
     let repaired_before = repaired(engine);
     engine.reader.forget_careful();
@@ -103,6 +99,24 @@ pub fn verify(engine: &Arc<Engine>, only: Option<&str>, progress: Report<'_>) ->
     }
     report.repaired_shards = repaired(engine) - repaired_before;
     Ok(report)
+}
+
+/// Objects and bytes that will be read. Those of one bucket are counted: a scan of its rows, little beside reading them.
+fn totals(engine: &Engine, only: Option<&str>) -> StorageResult<(u64, u64)> {
+    let index = engine.index.as_ref();
+    let Some(name) = only else {
+        let counters = rows::counters(index)?;
+        return Ok((counters.versions, counters.logical_bytes));
+    };
+    let prefix = key::bucket(bucket::find(index, name)?.bucket);
+    let (mut objects, mut bytes) = (0, 0);
+    let end = key::after_prefix(&prefix);
+    rows::scan::<VersionPut>(index, Column::Version, &prefix, end.as_deref(), &mut |_, version| {
+        objects += 1;
+        bytes += version.size;
+        ControlFlow::Continue(())
+    })?;
+    Ok((objects, bytes))
 }
 
 fn repaired(engine: &Engine) -> u64 {

@@ -1,0 +1,239 @@
+//! Listing of open uploads: pages of a bucket, by key and then in the order they were begun.
+//!
+//! An upload's id begins with its place in the journal (`VaultHandle::create_upload`), and rows sort by key, then by id: the order
+//! of the index is the order of the listing, a page is one scan, and a marker stays good when its upload has ended.
+
+use std::ops::ControlFlow;
+
+use kovcheg_format::id::BucketId;
+use kovcheg_format::key;
+use kovcheg_format::record::upload::UploadCreated;
+
+use crate::error::StorageResult;
+use crate::index::{Column, IndexError, IndexRead, rows};
+use crate::object::types::{UploadMarker, UploadPage, UploadQuery};
+
+/// Lists open uploads of a bucket. Keys that hold the delimiter after the prefix are shown as the common prefix that ends there,
+/// whose uploads are stepped over in one seek. `next` is set exactly when there is more; nothing is listed for `max_uploads` 0.
+/// Callers hand over a snapshot, so that a page is one state of the bucket.
+pub fn list_uploads(view: &dyn IndexRead, bucket: BucketId, query: &UploadQuery) -> StorageResult<UploadPage> {
+    let mut page = UploadPage::default();
+    if query.max_uploads == 0 {
+        return Ok(page);
+    }
+    let end = key::after_prefix(&key::current(bucket, &query.prefix));
+    let mut from = first_row(bucket, query);
+    let mut last = None;
+    while let Some(start) = from {
+        let room = query.max_uploads - page.uploads.len() - page.common_prefixes.len();
+        let run = walk(view, query, &start, end.as_deref(), room)?;
+        if let Some(upload) = run.found.last() {
+            last = Some(UploadMarker { key: upload.key.clone(), upload: Some(upload.upload) });
+        }
+        page.uploads.extend(run.found);
+        from = match run.stop {
+            Stop::End => None,
+            Stop::Full => {
+                page.next = last;
+                return Ok(page);
+            }
+            Stop::RolledUp(prefix) => {
+                last = Some(UploadMarker { key: prefix.clone(), upload: None });
+                let beyond = key::after_prefix(&key::current(bucket, &prefix));
+                page.common_prefixes.push(prefix);
+                beyond
+            }
+        };
+    }
+    Ok(page)
+}
+
+/// Why a run of uploads ended.
+enum Stop {
+    /// There are no more.
+    End,
+    /// There is more than the page takes.
+    Full,
+    /// An upload below this common prefix, for which there is room.
+    RolledUp(String),
+}
+
+/// Uploads in a row that are shown as they are.
+struct Run {
+    found: Vec<UploadCreated>,
+    stop: Stop,
+}
+
+fn walk(
+    view: &dyn IndexRead,
+    query: &UploadQuery,
+    from: &[u8],
+    to: Option<&[u8]>,
+    room: usize,
+) -> Result<Run, IndexError> {
+    let mut run = Run { found: Vec::new(), stop: Stop::End };
+    rows::scan(view, Column::Upload, from, to, &mut |_, upload: UploadCreated| {
+        if run.found.len() == room {
+            run.stop = Stop::Full;
+            return ControlFlow::Break(());
+        }
+        if let Some(prefix) = rolled_up(&upload.key, query) {
+            run.stop = Stop::RolledUp(prefix.to_owned());
+            return ControlFlow::Break(());
+        }
+        run.found.push(upload);
+        ControlFlow::Continue(())
+    })?;
+    Ok(run)
+}
+
+/// Where the listing begins; `None` when nothing can follow.
+fn first_row(bucket: BucketId, query: &UploadQuery) -> Option<Vec<u8>> {
+    let first = key::current(bucket, &query.prefix);
+    let Some(after) = &query.after else { return Some(first) };
+    let follows = match (rolled_up(&after.key, query), after.upload) {
+        (Some(prefix), _) => key::after_prefix(&key::current(bucket, prefix))?,
+        (None, None) => key::after_prefix(&key::versions_of(bucket, &after.key))?,
+        (None, Some(upload)) => {
+            let mut next = key::upload(bucket, &after.key, upload);
+            next.push(0);
+            next
+        }
+    };
+    Some(follows.max(first))
+}
+
+/// The common prefix under which a key is shown, if its uploads are not shown themselves.
+fn rolled_up<'k>(name: &'k str, query: &UploadQuery) -> Option<&'k str> {
+    if query.delimiter.is_empty() {
+        return None;
+    }
+    let rest = name.strip_prefix(query.prefix.as_str())?;
+    let at = rest.find(query.delimiter.as_str())?;
+    name.get(..query.prefix.len() + at + query.delimiter.len())
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: pages that put together are the listing, whatever their size. Method: a naive listing over the same uploads, all
+    //! page sizes, prefixes and delimiters of a small alphabet.
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeSet;
+
+    use kovcheg_format::id::{BucketId, UploadId};
+    use kovcheg_format::record::Record;
+
+    use super::list_uploads;
+    use crate::index::Index;
+    use crate::index::memory::MemoryIndex;
+    use crate::journal::apply::{Overlay, apply_record, fixtures};
+    use crate::object::types::{UploadMarker, UploadQuery};
+
+    /// Key and id; an upload or, without one, a common prefix.
+    type Item = (String, Option<UploadId>);
+
+    /// Uploads of one key, of keys that are prefixes of each other, below folders, and in neighbouring buckets.
+    const UPLOADS: [(&str, u8); 12] = [
+        ("a", 9),
+        ("a", 2),
+        ("a", 5),
+        ("a/b", 1),
+        ("a/b/c", 3),
+        ("a/c", 4),
+        ("a!", 6),
+        ("ab", 7),
+        ("b/", 8),
+        ("b/x", 10),
+        ("я", 11),
+        ("я/я", 12),
+    ];
+
+    fn index() -> MemoryIndex {
+        let mut records: Vec<Record> = vec![
+            fixtures::bucket(1, "left").into(),
+            fixtures::bucket(2, "kept").into(),
+            fixtures::bucket(3, "right").into(),
+        ];
+        records.extend(UPLOADS.map(|(key, id)| fixtures::upload(2, key, id).into()));
+        records.push(fixtures::upload(1, "z", 100).into());
+        records.push(fixtures::upload(3, "a", 101).into());
+        let (index, place) = (MemoryIndex::new(), fixtures::stripe_place(0));
+        let batch = {
+            let mut overlay = Overlay::new(&index).unwrap();
+            records.iter().for_each(|record| apply_record(&mut overlay, &place, record).unwrap());
+            overlay.into_batch(&place.applied())
+        };
+        index.apply(batch).unwrap();
+        index
+    }
+
+    fn naive(prefix: &str, delimiter: &str) -> Vec<Item> {
+        let mut shown: BTreeSet<(Vec<u8>, Option<[u8; 16]>)> = BTreeSet::new();
+        for (key, id) in UPLOADS.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            let rest = key.strip_prefix(prefix).unwrap();
+            match rest.find(delimiter).filter(|_| !delimiter.is_empty()) {
+                Some(at) => {
+                    let common = format!("{prefix}{}", rest.get(..at + delimiter.len()).unwrap());
+                    shown.insert((common.into_bytes(), None))
+                }
+                None => shown.insert((key.as_bytes().to_vec(), Some([*id; 16]))),
+            };
+        }
+        shown.into_iter().map(|(key, id)| (String::from_utf8(key).unwrap(), id.map(UploadId))).collect()
+    }
+
+    fn pages(index: &MemoryIndex, prefix: &str, delimiter: &str, max_uploads: usize) -> Vec<Item> {
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let query = UploadQuery { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, max_uploads };
+            let page = list_uploads(index.snapshot().as_ref(), BucketId(2), &query).unwrap();
+            let uploads = page.uploads.into_iter().map(|upload| (upload.key, Some(upload.upload)));
+            let mut items: Vec<Item> = uploads.chain(page.common_prefixes.into_iter().map(|key| (key, None))).collect();
+            items.sort_by(|left, right| (left.0.as_bytes(), left.1).cmp(&(right.0.as_bytes(), right.1)));
+            assert!((1..=max_uploads).contains(&items.len()) || page.next.is_none(), "{items:?}");
+            if let Some(next) = &page.next {
+                let (key, upload) = items.last().cloned().unwrap();
+                assert_eq!(*next, UploadMarker { key, upload });
+            }
+            all.extend(items);
+            after = page.next;
+            if after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    #[test]
+    fn pages_of_any_size_make_the_listing() {
+        let index = index();
+        for prefix in ["", "a", "a/", "a/b", "b/", "я", "nothing"] {
+            for delimiter in ["", "/", "b", "я"] {
+                for max in [1, 2, 3, 5, 1000] {
+                    let found = pages(&index, prefix, delimiter, max);
+                    assert_eq!(found, naive(prefix, delimiter), "prefix {prefix:?}, delimiter {delimiter:?}, {max}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn markers_need_not_name_what_is_there() {
+        let index = index();
+        let after = |key: &str, upload: Option<u8>| {
+            let after = Some(UploadMarker { key: key.to_owned(), upload: upload.map(|id| UploadId([id; 16])) });
+            let query = UploadQuery { after, max_uploads: 2, ..UploadQuery::default() };
+            let page = list_uploads(index.snapshot().as_ref(), BucketId(2), &query).unwrap();
+            page.uploads.into_iter().map(|upload| (upload.key, upload.upload.0[0])).collect::<Vec<_>>()
+        };
+        let is = |items: &[(&str, u8)]| items.iter().map(|(key, id)| ((*key).to_owned(), *id)).collect::<Vec<_>>();
+        assert_eq!(after("a", Some(3)), is(&[("a", 5), ("a", 9)]), "an upload that ended meanwhile");
+        assert_eq!(after("a", None), is(&[("a!", 6), ("a/b", 1)]), "behind all uploads of a key");
+        assert_eq!(after("a/b/a", None), is(&[("a/b/c", 3), ("a/c", 4)]), "a key without uploads");
+        assert_eq!(after("я/я", Some(12)), []);
+        let none = UploadQuery { max_uploads: 0, ..UploadQuery::default() };
+        let page = list_uploads(index.snapshot().as_ref(), BucketId(2), &none).unwrap();
+        assert!(page.uploads.is_empty() && page.next.is_none());
+    }
+}
