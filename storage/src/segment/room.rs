@@ -68,12 +68,14 @@ impl Room {
             }
         }
         *looked = Some(Instant::now());
-        self.left.store(i64::try_from(left).unwrap_or(i64::MAX), Ordering::Relaxed);
-        match tightest {
-            Some((label, free)) if roomy <= usize::from(self.disks.m) => Err(StorageError::Full(format!(
+        let full = tightest.filter(|_| roomy <= usize::from(self.disks.m));
+        // Nothing left makes every further take look again.
+        let left = if full.is_some() { 0 } else { i64::try_from(left).unwrap_or(i64::MAX) };
+        self.left.store(left, Ordering::Relaxed);
+        full.map_or(Ok(()), |(label, free)| {
+            Err(StorageError::Full(format!(
                 "disk {label} has {free} bytes free, and {RESERVE_BYTES} are kept for records; add space to the disks"
-            ))),
-            _ => Ok(()),
-        }
+            )))
+        })
     }
 }

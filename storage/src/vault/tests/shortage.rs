@@ -111,6 +111,7 @@ fn a_full_vault_refuses_new_data_and_goes_on() {
     check(&opened.vault, &super::Stored(stored.0[1..].to_vec()));
     all_serve(&opened.vault);
     (0..6).for_each(|disk| pool.set_capacity(disk, 8 * RESERVE_BYTES));
+    // Space is seen at once where there was none.
     put(engine, "ledger", "new", &bytes(70, 2_000_000)).unwrap();
     assert!(get(engine, "ledger", "new").unwrap() == bytes(70, 2_000_000));
 }
