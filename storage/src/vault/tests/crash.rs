@@ -222,7 +222,8 @@ fn run(name: &str, config: EngineConfig, seed: u64, stride: usize) -> (usize, us
             });
         }
     });
-    let (seen, stripes) = (nonces.lock().seen.len(), nonces.lock().stripes);
+    let nonces = nonces.lock();
+    let (seen, stripes) = (nonces.seen.len(), nonces.stripes);
     assert!(stripes > 0, "no stripe was looked into");
     eprintln!("{name}: {} syncs, {} steps, {seen} nonces in {stripes} stripes", moments.len(), script.len());
     (moments.len(), seen)
