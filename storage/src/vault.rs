@@ -21,8 +21,10 @@ use crate::index::Index;
 use crate::object::types::Credential;
 
 mod disk_states;
+mod epoch;
 mod first_start;
 mod housekeeper;
+mod keyrings;
 pub mod kit;
 mod lock;
 pub mod pool;

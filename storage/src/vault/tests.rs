@@ -11,9 +11,11 @@
 mod catch_up;
 mod crash;
 mod decay;
+mod fences;
 mod first_start;
 mod forks;
 mod nth_fault;
+mod opening;
 mod random_model;
 mod script;
 mod shortage;
