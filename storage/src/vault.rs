@@ -26,6 +26,7 @@ mod first_start;
 mod housekeeper;
 mod keyrings;
 pub mod kit;
+mod leftovers;
 mod lock;
 pub mod pool;
 mod returning;

@@ -20,6 +20,7 @@ mod random_model;
 mod script;
 mod shortage;
 mod tails;
+mod upkeep;
 mod view;
 mod whole_read;
 
