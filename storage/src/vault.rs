@@ -21,9 +21,12 @@ use crate::index::Index;
 use crate::object::types::Credential;
 
 mod disk_states;
+mod epoch;
 mod first_start;
 mod housekeeper;
+mod keyrings;
 pub mod kit;
+mod leftovers;
 mod lock;
 pub mod pool;
 mod returning;

@@ -40,6 +40,14 @@ pub enum SuperblockError {
         /// What is wrong with the first copy.
         source: FormatError,
     },
+    /// Its copies are of different disks or pools.
+    #[error(
+        "the copies of the superblock on disk {disk} name different disks or pools, so that it cannot be told which it is: a file was copied over it or it was edited; leave the disk out, the vault rebuilds its content on a new one"
+    )]
+    Mixed {
+        /// Label of the disk.
+        disk: String,
+    },
     /// Written by a newer release.
     #[error("superblock of disk {disk}: {source}")]
     TooNew {
@@ -213,6 +221,9 @@ fn choose(disk: &dyn Disk, copies: &[Result<Superblock, FormatError>]) -> Result
         return Err(SuperblockError::TooNew { disk: label(), source: source.clone() });
     }
     match newest {
+        Some(block) if copies.iter().flatten().any(|copy| (copy.pool, copy.disk) != (block.pool, block.disk)) => {
+            Err(SuperblockError::Mixed { disk: label() })
+        }
         Some(block) => {
             let sound = copies.iter().flatten().count();
             let current = copies.iter().flatten().filter(|copy| **copy == block).count();

@@ -17,7 +17,7 @@ use crate::error::{StorageError, StorageResult};
 use crate::index::digest::SetDigest;
 use crate::index::rows::{self, META_DIGEST};
 use crate::index::{Batch, Change, Column, Index, IndexRead};
-use crate::journal::apply::read_applied;
+use crate::journal::apply::{Applied, read_applied};
 use crate::journal::scan::identify;
 use crate::keys::keyring::MetadataCipher;
 use crate::segment::files::CHECKPOINT_FOLDER;
@@ -105,6 +105,16 @@ impl CheckpointWriter<'_> {
 
 /// Fills the empty `index` from the newest checkpoint that is whole. False when there is none: the index is empty then.
 pub fn load(mender: &Mender, cipher: &MetadataCipher, index: &dyn Index) -> StorageResult<bool> {
+    load_where(mender, cipher, index, &mut |_| Ok(true))
+}
+
+/// [`load`] of a checkpoint whose place in the journal is accepted.
+pub fn load_where(
+    mender: &Mender,
+    cipher: &MetadataCipher,
+    index: &dyn Index,
+    on_chain: &mut dyn FnMut(&Applied) -> StorageResult<bool>,
+) -> StorageResult<bool> {
     let mut names = BTreeSet::new();
     for disk in mender.disks.slots().iter().filter_map(|slot| slot.readable()) {
         let found = disk.list(CHECKPOINT_FOLDER).unwrap_or_default();
@@ -112,14 +122,18 @@ pub fn load(mender: &Mender, cipher: &MetadataCipher, index: &dyn Index) -> Stor
     }
     for segment in names.into_iter().rev() {
         let Some((opened, _)) = identify(mender, segment, StripeKind::Checkpoint) else { continue };
-        match fill(mender, cipher, &opened, index) {
+        let filled = fill(mender, cipher, &opened, index).and_then(|whole| match read_applied(index)? {
+            Some(applied) if whole => on_chain(&applied),
+            _ => Ok(false),
+        });
+        match filled {
             Ok(true) => {
                 tracing::info!(segment = %segment.file_name(), "index filled from a checkpoint");
                 return Ok(true);
             }
             Ok(false)
             | Err(StorageError::Damaged { .. } | StorageError::NotAuthentic { .. } | StorageError::Format { .. }) => {
-                tracing::warn!(segment = %segment.file_name(), "this checkpoint is not whole; an older one is tried");
+                tracing::warn!(segment = %segment.file_name(), "this checkpoint is not whole or not on the chain; an older one is tried");
                 index.wipe()?;
             }
             Err(other) => return Err(other),

@@ -7,6 +7,7 @@ use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::SegmentRow;
 use std::ops::ControlFlow;
+use zeroize::Zeroizing;
 
 use crate::error::{StorageError, StorageResult};
 use crate::index::rows::{self, META_APPLIED};
@@ -15,7 +16,7 @@ use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_s
 use crate::journal::checkpoint;
 use crate::journal::scan::{Chain, ChainStripe};
 use crate::keys::keyring::MetadataCipher;
-use crate::segment::repair::Mender;
+use crate::segment::repair::{LoadedStripe, Mender};
 
 /// What recovery found.
 #[derive(Debug, Clone)]
@@ -49,8 +50,12 @@ pub struct Replay<'a> {
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
     let index_discarded = position(replay, chain)?;
     let mut replayed = 0;
-    while let Some(mut found) = chain.advance()? {
+    let opens = |stripe: &LoadedStripe| open_sealed(replay.cipher, stripe).is_ok();
+    loop {
+        let before = chain.last();
+        let Some(mut found) = chain.advance_where(&opens)? else { break };
         let frame = open_frame(replay.cipher, &found)?;
+        check_epochs(&frame, before, &found)?;
         // Headers name only the disks that are there; the stripe is mended by the word of the records.
         for record in &frame.records {
             if let Record::SegmentOpened(opened) = record {
@@ -70,41 +75,70 @@ pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(
     Ok(Recovered { last: chain.last(), replayed, bytes_read: chain.bytes_read(), index_discarded, open_segments })
 }
 
-/// Puts the chain's cursor where the index stands; an index that is not on the chain is wiped (R8). Answers whether it was.
+/// Puts the chain's cursor where the index stands; an index that is not on the chain is wiped (R8), and a lost one filled from the
+/// newest checkpoint that is. Answers whether it was wiped.
 fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
     let applied: Option<Applied> = match rows::get(replay.index, Column::Meta, META_APPLIED) {
         Ok(applied) => applied,
         Err(IndexError::Row { .. }) => None,
         Err(other) => return Err(other.into()),
     };
-    let applied = match applied {
-        Some(applied) => applied,
-        None => {
-            replay.index.wipe()?;
-            checkpoint::load(replay.mender, replay.cipher, replay.index)?;
-            let Some(applied) = read_applied(replay.index)? else { return Ok(false) };
-            applied
-        }
-    };
-    match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
-        Ok(true) => {
-            // Only now: the index of another vault would teach it disks that are not here.
-            if let Some(row) = rows::get::<SegmentRow>(replay.index, Column::Segment, &key::segment(applied.journal))? {
-                chain.learn(&row.opened);
+    if let Some(applied) = &applied {
+        match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
+            Ok(true) => return learn_newest(replay, chain, applied).map(|()| false),
+            // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
+            Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
+                chain.trust(applied.lsn, applied.hash);
+                return Ok(false);
             }
-            return Ok(false);
+            Ok(false) => {}
+            Err(other) => return Err(other),
         }
-        // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
-        Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
-            chain.trust(applied.lsn, applied.hash);
-            return Ok(false);
-        }
-        Ok(false) => {}
-        Err(other) => return Err(other),
+        tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
     }
-    tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
     replay.index.wipe()?;
-    Ok(true)
+    // A checkpoint has no word of its own: one whose stripe the journal does not show is passed over for an older one.
+    let on_chain = &mut |taken: &Applied| match chain.seek(taken.journal, taken.offset, taken.lsn, taken.hash) {
+        Err(StorageError::Damaged { .. }) => Ok(false),
+        other => other,
+    };
+    checkpoint::load_where(replay.mender, replay.cipher, replay.index, on_chain)?;
+    if let Some(loaded) = read_applied(replay.index)? {
+        learn_newest(replay, chain, &loaded)?;
+    }
+    Ok(applied.is_some())
+}
+
+/// Only once the index is known to be on the chain: that of another vault would teach it disks that are not here.
+fn learn_newest(replay: &Replay<'_>, chain: &mut Chain, applied: &Applied) -> StorageResult<()> {
+    if let Some(row) = rows::get::<SegmentRow>(replay.index, Column::Segment, &key::segment(applied.journal))? {
+        chain.learn(&row.opened);
+    }
+    Ok(())
+}
+
+/// A life says which stripe it goes on from. Any other before it means that a part of the journal is lost.
+fn check_epochs(frame: &Frame, before: (Lsn, StripeHash), found: &ChainStripe) -> StorageResult<()> {
+    let started = frame.records.iter().filter_map(|record| match record {
+        Record::EpochStarted(started) => Some(started),
+        _ => None,
+    });
+    for started in started {
+        if (started.last_lsn, started.last_hash) != before {
+            return Err(StorageError::Damaged {
+                segment: found.opened.segment,
+                offset: found.stripe.header.offset,
+                lost: usize::from(found.opened.m) + 1,
+                width: found.opened.disks.len(),
+                detail: format!(
+                    "epoch {} goes on from journal position {}, which is not the stripe found before it; bring back the missing disks \
+                     and start again",
+                    started.epoch.0, started.last_lsn
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Rewrites a stripe that is not at full width, before anything is served from it (R3).
@@ -148,11 +182,16 @@ fn replay_stripe(replay: &Replay<'_>, found: &ChainStripe, frame: &Frame) -> Sto
 
 /// Opens and decodes the records of a journal stripe.
 pub fn open_frame(cipher: &MetadataCipher, found: &ChainStripe) -> StorageResult<Frame> {
-    let header = &found.stripe.header;
-    let sealed = found.stripe.payload.get(..header.inner_len as usize).unwrap_or(&[]);
-    let aad = associated_data(header.pool, header.epoch, header.lsn, header.previous, header.retention_clock);
-    let plain = cipher.open(&aad, sealed)?;
+    let plain = open_sealed(cipher, &found.stripe)?;
     Frame::from_bytes(&plain).map_err(|source| StorageError::format("journal frame", source))
+}
+
+/// Opens the sealed frame of a stripe, which binds what its header says of its place in the order.
+fn open_sealed(cipher: &MetadataCipher, stripe: &LoadedStripe) -> StorageResult<Zeroizing<Vec<u8>>> {
+    let header = &stripe.header;
+    let sealed = stripe.payload.get(..header.inner_len as usize).unwrap_or(&[]);
+    let aad = associated_data(header.pool, header.epoch, header.lsn, header.previous, header.retention_clock);
+    cipher.open(&aad, sealed)
 }
 
 fn open_segments(index: &dyn IndexRead) -> StorageResult<Vec<SegmentRow>> {

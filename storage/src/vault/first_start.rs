@@ -14,8 +14,7 @@ use crate::journal::apply::Applied;
 use crate::keys::hierarchy::RootKey;
 use crate::keys::keyring::Keyring;
 use crate::vault::pool::{FoundPool, Survey, initialise};
-use crate::vault::start::store_keyring;
-use crate::vault::{Parts, operator};
+use crate::vault::{Parts, keyrings, operator};
 
 /// A pool that was just made.
 pub struct NewPool {
@@ -50,7 +49,7 @@ fn make(parts: &Parts, survey: Survey) -> StorageResult<NewPool> {
     let root = if saved { RootKey::load(&parts.key_file)? } else { RootKey::generate() };
     let (found, recovery_code) = initialise(survey.empty, (parts.k, parts.m), &root, now)?;
     let keyring = Keyring::new_pool(now);
-    store_keyring(&found, &keyring, &root)?;
+    keyrings::store(&found, &keyring, &root)?;
     if !saved {
         root.save(&parts.key_file)?;
     }

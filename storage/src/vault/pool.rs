@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::disk::Disk;
 use crate::disk::set::DiskSlot;
 use crate::disk::superblock::{self, SuperblockError};
-use crate::error::{StorageError, StorageResult};
+use crate::error::StorageResult;
 use crate::keys::hierarchy::RootKey;
 use crate::keys::recovery::make_kit;
 use crate::vault::operator;
@@ -127,17 +127,30 @@ fn refuse_features(block: &Superblock) -> StorageResult<()> {
     Ok(())
 }
 
+/// Disks that a vault needs to be written: n − m, and more than half (R15).
+#[must_use]
+pub fn least(newest: &Superblock) -> usize {
+    let all = newest.members.len();
+    all.saturating_sub(usize::from(newest.m)).max(all / 2 + 1)
+}
+
+/// Whether so many disks are enough to write: [`least`] of them, or any m + 1 when the operator insists.
+#[must_use]
+pub fn is_enough(newest: &Superblock, disks: usize, force_missing: bool) -> bool {
+    disks >= least(newest) || (force_missing && disks > usize::from(newest.m))
+}
+
 /// Whether a found pool may be written, and if not, why (R15).
 #[must_use]
 pub fn write_refusal(found: &FoundPool, force_missing: bool) -> Option<String> {
     let (all, there) = (found.newest.members.len(), found.disks.len());
-    let least = all.saturating_sub(usize::from(found.newest.m)).max(all / 2 + 1);
     if found.newest.read_only_compatible & !READ_ONLY_KNOWN != 0 {
         return Some("the vault uses features this release can only read".to_owned());
     }
-    if there >= least || (force_missing && there > usize::from(found.newest.m)) {
+    if is_enough(&found.newest, there, force_missing) {
         return None;
     }
+    let least = least(&found.newest);
     Some(format!(
         "{there} of {all} disks are there and {least} are needed to write; bring back the missing disks and start again{}",
         found.complaints.iter().map(|complaint| format!("; {complaint}")).collect::<String>()
@@ -206,32 +219,6 @@ fn check_shape(k: u8, m: u8, disks: usize) -> StorageResult<()> {
         return Err(operator(format!("{k}+{m} needs {width} disks and {disks} are configured")));
     }
     Ok(())
-}
-
-/// Raises the epoch on every disk, durably, before anything else is written (R3). A disk that refuses is fenced later; too few
-/// that take it end the opening.
-pub fn raise_epoch(found: &mut FoundPool) -> StorageResult<Epoch> {
-    let epoch = found.epoch_before.next().ok_or_else(|| operator("the vault has used up its epochs"))?;
-    let mut taken = 0;
-    let newest = found.newest.clone();
-    for disk in &mut found.disks {
-        let mut block = newest.clone();
-        block.disk = disk.block.disk;
-        block.failure_domain = disk.block.failure_domain.clone();
-        block.sequence = disk.block.sequence + 1;
-        block.epoch = epoch;
-        match superblock::update(disk.disk.as_ref(), &block) {
-            Ok(()) => {
-                disk.block = block;
-                taken += 1;
-            }
-            Err(error) => found.complaints.push(error.to_string()),
-        }
-    }
-    if taken * 2 <= found.newest.members.len() && taken + usize::from(found.newest.m) < found.newest.members.len() {
-        return Err(StorageError::ReadOnly { reason: found.complaints.join("; ") });
-    }
-    Ok(epoch)
 }
 
 /// The members as slots of a running engine. Disks that missed a life return; the others serve.

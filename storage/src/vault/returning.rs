@@ -1,4 +1,5 @@
-//! A disk that missed a life of the vault is compared with the segments it belongs to and caught up before it counts (R15).
+//! A disk that missed a life of the vault, or was fenced in an earlier one, is compared with the segments it belongs to and caught up
+//! before it counts (R15).
 
 use kovcheg_format::id::{DiskId, Epoch};
 use kovcheg_format::key;
@@ -12,27 +13,63 @@ use crate::error::{StorageError, StorageResult};
 use crate::index::rows::{self, StripeRow};
 use crate::index::{Column, IndexRead};
 use crate::segment::repair::Mender;
+use crate::vault::epoch;
+use crate::vault::pool::FoundPool;
 
-/// Compares every returning disk with the index and restores the shards it lacks. On return those that could be caught up serve.
-pub fn catch_up(mender: &Mender, index: &dyn IndexRead, seen: &[(DiskId, Epoch)]) -> StorageResult<()> {
-    for slot in mender.disks.slots() {
-        if slot.state() != DiskState::Returning {
-            continue;
+/// What lets a disk back in.
+pub struct Gate<'a> {
+    /// Loads and mends stripes.
+    pub mender: &'a Mender,
+    /// Up to date with the journal.
+    pub index: &'a dyn IndexRead,
+    /// Epoch of each disk before this start.
+    pub seen: &'a [(DiskId, Epoch)],
+    /// Disks that the journal last knew as fenced.
+    pub unproven: &'a [DiskId],
+    /// Epoch of this life.
+    pub epoch: Epoch,
+}
+
+impl Gate<'_> {
+    /// Compares every returning or unproven disk with the index, restores the shards it lacks, and then gives it the epoch of this
+    /// life. On return those for which all of that was done serve, durably; the others are fenced.
+    pub fn admit(&self, found: &mut FoundPool) -> StorageResult<()> {
+        for slot in self.mender.disks.slots() {
+            let unproven = self.unproven.contains(&slot.id);
+            if unproven && slot.state() == DiskState::Serving {
+                slot.set_state(DiskState::Returning, None);
+            }
+            if slot.state() != DiskState::Returning {
+                continue;
+            }
+            // What a fenced disk holds of any age is in doubt.
+            let seen = self.seen.iter().find(|(disk, _)| *disk == slot.id).map_or(Epoch(0), |(_, epoch)| *epoch);
+            self.prove(slot, if unproven { Epoch(0) } else { seen })?;
+            if slot.state() != DiskState::Returning {
+                continue;
+            }
+            match epoch::join(found, slot.id, self.epoch) {
+                Ok(()) => slot.set_state(DiskState::Serving, None),
+                Err(error) => slot.fence(&format!("it was caught up but does not take the epoch: {error}")),
+            }
         }
-        let since = seen.iter().find(|(disk, _)| *disk == slot.id).map_or(Epoch(0), |(_, epoch)| *epoch);
-        let before = slot.repaired();
-        let lacking = compare(mender, index, slot, since)?;
-        if slot.state() != DiskState::Returning {
-            continue;
-        }
-        if lacking == 0 {
-            slot.set_state(DiskState::Serving, None);
-            tracing::info!(disk = %slot.label, restored = slot.repaired() - before, "disk returned and was caught up");
-        } else {
-            slot.fence(&format!("{lacking} stripes could not be caught up"));
-        }
+        Ok(())
     }
-    Ok(())
+
+    /// Fences a disk that cannot be caught up.
+    fn prove(&self, slot: &DiskSlot, since: Epoch) -> StorageResult<()> {
+        let before = slot.repaired();
+        match compare(self.mender, self.index, slot, since) {
+            Ok(0) => {
+                let restored = slot.repaired() - before;
+                tracing::info!(disk = %slot.label, restored, "disk returned and was caught up");
+            }
+            Ok(lacking) => slot.fence(&format!("{lacking} stripes could not be caught up")),
+            Err(error @ StorageError::Index(_)) => return Err(error),
+            Err(error) => slot.fence(&format!("it could not be compared: {error}")),
+        }
+        Ok(())
+    }
 }
 
 /// Stripes the disk should hold and, after this, still does not.
@@ -50,7 +87,11 @@ fn compare(mender: &Mender, index: &dyn IndexRead, slot: &DiskSlot, since: Epoch
         // it left, stripe by stripe.
         let young = row.opened.segment.epoch() >= since;
         if young || !is_long_enough(mender, slot, &row) {
-            lacking += restore_segment(mender, index, &row)?;
+            lacking += restore_segment(mender, index, &row, slot)?;
+        }
+        // A repair that failed has fenced it: there is nothing more to learn.
+        if slot.repairable().is_none() {
+            return Ok(lacking.max(1));
         }
     }
     Ok(lacking)
@@ -61,23 +102,21 @@ fn is_long_enough(mender: &Mender, slot: &DiskSlot, row: &SegmentRow) -> bool {
     file.and_then(|file| file.len()).is_ok_and(|len| len >= row.len)
 }
 
-/// Loads every stripe of a segment and writes lost shards back. Answers the stripes that still lack shards on present disks.
-pub fn restore_segment(mender: &Mender, index: &dyn IndexRead, row: &SegmentRow) -> StorageResult<usize> {
+/// Loads every stripe of a segment and writes lost shards back. Answers the stripes that still lack the shard of this disk.
+fn restore_segment(mender: &Mender, index: &dyn IndexRead, row: &SegmentRow, slot: &DiskSlot) -> StorageResult<usize> {
+    let own = row.opened.disks.iter().position(|disk| *disk == slot.id);
     let mut lacking = 0;
     for (offset, _) in stripes_of(mender, index, row)? {
         match mender.load(&row.opened, offset, None) {
             Ok(Some(stripe)) => {
-                let reachable = stripe
-                    .lost
-                    .iter()
-                    .filter_map(|index| row.opened.disks.get(*index).and_then(|disk| mender.disks.slot(*disk)))
-                    .filter(|slot| slot.repairable().is_some())
-                    .count();
-                let left = mender.write_back(&row.opened, &stripe)?;
-                let unreachable = stripe.lost.len() - reachable;
-                lacking += usize::from(left > unreachable);
+                let left = mender.restore(&row.opened, &stripe)?;
+                lacking += usize::from(left.iter().any(|index| Some(*index) == own));
             }
-            Ok(None) | Err(StorageError::Damaged { .. }) => lacking += 1,
+            // What is beyond repair is no fault of a disk that holds its shard of it.
+            Ok(None) | Err(StorageError::Damaged { .. }) => {
+                let holds = mender.sound_shard(slot, row.opened.kind, row.opened.segment, offset).is_some();
+                lacking += usize::from(!holds);
+            }
             Err(other) => return Err(other),
         }
     }

@@ -14,11 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::dedup::lookup::ChunkLookup;
-use crate::disk::crashsafe::{read_small, write_small};
 use crate::disk::open::open_disk;
 use crate::disk::set::DiskSet;
 use crate::engine::Engine;
-use crate::error::StorageResult;
+use crate::error::{StorageError, StorageResult};
 use crate::identity;
 use crate::index::Index;
 use crate::index::digest::digest_of;
@@ -34,14 +33,11 @@ use crate::segment::files::{ShardFiles, name};
 use crate::segment::reader::SegmentReader;
 use crate::segment::repair::Mender;
 use crate::segment::store::{SegmentIds, SegmentStore};
+use crate::vault::epoch::{self, Begun};
 use crate::vault::first_start::{NewPool, make_if_new};
-use crate::vault::pool::{FoundPool, choose, raise_epoch, slots, survey, write_refusal};
-use crate::vault::{OpenOptions, Parts, disk_states, operator, returning};
-
-/// File of the wrapped keys, at the top of each disk.
-const KEYRING_FILE: &str = "keyring";
-/// Longest keyring file.
-const KEYRING_LEN_MAX: u64 = 17 << 20;
+use crate::vault::pool::{FoundPool, choose, slots, survey, write_refusal};
+use crate::vault::returning::Gate;
+use crate::vault::{OpenOptions, Parts, disk_states, keyrings, operator};
 
 /// A vault that serves.
 pub struct Started {
@@ -113,7 +109,16 @@ fn open_index(_options: &OpenOptions) -> StorageResult<Arc<dyn Index>> {
 
 /// Whether the disks and keys of the vault are there, before an index is thrown away on the word that they can make it anew.
 pub fn check_pool(options: &OpenOptions) -> StorageResult<()> {
-    base(&parts_with(options, Arc::new(MemoryIndex::new()))?).map(drop)
+    check_parts(&parts_with(options, Arc::new(MemoryIndex::new()))?)
+}
+
+/// [`check_pool`] of disks that are open. With too few of them the index may be all that tells what is lost.
+pub fn check_parts(parts: &Parts) -> StorageResult<()> {
+    let base = base(parts)?;
+    match write_refusal(&base.found, parts.force_missing) {
+        Some(reason) => Err(operator(format!("the index is kept, as it could not be built anew: {reason}"))),
+        None => Ok(()),
+    }
 }
 
 /// Removes the index; nothing is lost with it (W-2). A folder that holds anything else is left alone.
@@ -131,6 +136,8 @@ pub fn remove_index(options: &OpenOptions) -> StorageResult<()> {
 struct Base {
     found: FoundPool,
     keyring: Keyring,
+    /// The keyring as it should stand on every disk; `None` at the first start, which has just written it.
+    sealed: Option<SealedKeyring>,
     recovery_code: Option<Zeroizing<String>>,
     read_only: Option<String>,
 }
@@ -139,7 +146,7 @@ struct Base {
 fn base(parts: &Parts) -> StorageResult<Base> {
     let survey = match make_if_new(parts, survey(&parts.disks)?)? {
         Ok(NewPool { found, keyring, recovery_code }) => {
-            return Ok(Base { found, keyring, recovery_code: Some(recovery_code), read_only: None });
+            return Ok(Base { found, keyring, sealed: None, recovery_code: Some(recovery_code), read_only: None });
         }
         Err(survey) => survey,
     };
@@ -151,83 +158,84 @@ fn base(parts: &Parts) -> StorageResult<Base> {
             "the key file belongs to another vault; give the right one, or run `kovcheg key recover` with the recovery kit",
         ));
     }
-    let keyring = load_keyring(&found, &root)?;
+    let (keyring, sealed) = keyrings::load(&found, &root)?;
     let read_only = if parts.read_only {
         Some("it was opened for reading only".to_owned())
     } else {
         write_refusal(&found, parts.force_missing)
     };
-    Ok(Base { found, keyring, recovery_code: None, read_only })
+    Ok(Base { found, keyring, sealed: Some(sealed), recovery_code: None, read_only })
 }
 
-/// Writes the keyring beside every superblock, durably.
-pub fn store_keyring(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {
-    let bytes = keyring.seal(found.newest.pool, root).to_file();
-    for disk in &found.disks {
-        write_small(disk.disk.as_ref(), KEYRING_FILE, &bytes)?;
-    }
-    Ok(())
-}
-
-/// The newest keyring that any disk holds sound and that opens.
-fn load_keyring(found: &FoundPool, root: &RootKey) -> StorageResult<Keyring> {
-    let mut sealed: Vec<SealedKeyring> = Vec::new();
-    let mut complaints = Vec::new();
-    for disk in &found.disks {
-        let read = read_small(disk.disk.as_ref(), KEYRING_FILE, KEYRING_LEN_MAX).map_err(|error| error.to_string());
-        match read.and_then(|bytes| SealedKeyring::from_file(&bytes).map_err(|error| error.to_string())) {
-            Ok(ring) if ring.pool == found.newest.pool => sealed.push(ring),
-            Ok(_) => complaints.push(format!("the keyring on {} is of another pool", disk.disk.label())),
-            Err(error) => complaints.push(format!("keyring on {}: {error}", disk.disk.label())),
-        }
-    }
-    sealed.sort_by_key(|ring| std::cmp::Reverse(ring.sequence));
-    for ring in &sealed {
-        match Keyring::open(ring, root) {
-            Ok(keyring) => return Ok(keyring),
-            Err(error) => complaints.push(error.to_string()),
-        }
-    }
-    Err(operator(format!("no disk holds a keyring that opens: {}", complaints.join("; "))))
-}
-
-/// Opens everything and serves.
+/// Opens everything and serves. What keeps the vault from being written, but not from being read, makes it read-only (R4).
 pub fn start(parts: Parts) -> StorageResult<Started> {
     let mut base = base(&parts)?;
     for complaint in &base.found.complaints {
         tracing::error!(complaint, "a disk is not as it should be");
     }
     let seen: Vec<(DiskId, Epoch)> = base.found.disks.iter().map(|disk| (disk.block.disk, disk.block.epoch)).collect();
-    let epoch = match base.read_only {
-        None => raise_epoch(&mut base.found)?,
-        Some(_) => base.found.epoch_before,
+    let life = match base.read_only {
+        None => epoch::begin(&mut base.found)?,
+        Some(_) => Begun { epoch: base.found.epoch_before, refused: Vec::new() },
     };
-    let newest = &base.found.newest;
-    let set = DiskSet::new(newest.pool, newest.k, newest.m, parts.config.io_deadline, slots(&base.found, &seen));
-    let may_repair = write_refusal(&base.found, parts.force_missing).is_none();
-    let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()), may_repair });
+    let mender = Arc::new(mender(&parts, &base, &seen, &life));
     let metadata = Arc::new(base.keyring.metadata());
     let recovered = replay(&mender, parts.index.as_ref(), &metadata, base.read_only.is_none())?;
+    let unproven = disk_states::unproven(parts.index.as_ref())?;
+    if let Some(newest) = &base.sealed {
+        keyrings::mend(&mut base.found, newest, base.read_only.is_none());
+    }
+    if base.read_only.is_none() {
+        let index = parts.index.as_ref();
+        let gate = Gate { mender: &mender, index, seen: &seen, unproven: &unproven, epoch: life.epoch };
+        gate.admit(&mut base.found)?;
+        base.read_only = epoch::refusal(&base.found, life.epoch, parts.force_missing);
+    }
     if base.read_only.is_none() {
         cut_open_segments(&mender, &recovered)?;
-        returning::catch_up(&mender, parts.index.as_ref(), &seen)?;
     }
-    let engine = Arc::new(wire(parts, &base, epoch, &mender, metadata, recovered.last)?);
+    let mut engine = wire(&parts, &base, life.epoch, &mender, metadata.clone(), recovered.last)?;
+    if engine.read_only.is_none()
+        && let Err(error) = announce(&engine, &base.found, life.epoch, &recovered, &unproven)
+    {
+        let reason = read_only_reason(error)?;
+        drop(engine);
+        base.read_only = Some(reason);
+        engine = wire(&parts, &base, life.epoch, &mender, metadata, recovered.last)?;
+    }
     if let Some(root) = identity::root(&engine)? {
         *engine.root_access_key.write() = root.access_key;
     }
-    if engine.read_only.is_none() {
-        announce(&engine, &base.found, epoch, &recovered)?;
-    }
     tracing::info!(
-        epoch = epoch.0,
+        epoch = life.epoch.0,
         lsn = recovered.last.0.0,
         replayed = recovered.replayed,
         replayed_bytes = recovered.bytes_read,
         read_only = engine.read_only.as_deref().unwrap_or("no"),
         "vault opened"
     );
-    Ok(Started { engine, found: base.found, recovery_code: base.recovery_code })
+    Ok(Started { engine: Arc::new(engine), found: base.found, recovery_code: base.recovery_code })
+}
+
+fn mender(parts: &Parts, base: &Base, seen: &[(DiskId, Epoch)], life: &Begun) -> Mender {
+    let newest = &base.found.newest;
+    let set = DiskSet::new(newest.pool, newest.k, newest.m, parts.config.io_deadline, slots(&base.found, seen));
+    for (disk, reason) in &life.refused {
+        if let Some(slot) = set.slot(*disk) {
+            slot.fence(&format!("it does not take the epoch of this start: {reason}"));
+        }
+    }
+    let may_repair = write_refusal(&base.found, parts.force_missing).is_none();
+    Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()), may_repair }
+}
+
+/// Why the vault is read-only after its first records could not be written; other errors end the opening.
+fn read_only_reason(error: StorageError) -> StorageResult<String> {
+    match error {
+        StorageError::ReadOnly { reason } => Ok(reason),
+        StorageError::Full(_) | StorageError::Disk(_) | StorageError::Exhausted(_) => Ok(error.to_string()),
+        other => Err(other),
+    }
 }
 
 fn replay(
@@ -241,7 +249,7 @@ fn replay(
 }
 
 fn wire(
-    parts: Parts,
+    parts: &Parts,
     base: &Base,
     epoch: Epoch,
     mender: &Arc<Mender>,
@@ -269,10 +277,10 @@ fn wire(
     }
     Ok(Engine {
         lookup: ChunkLookup::new(parts.index.clone(), parts.config.locality_ids),
-        config: parts.config,
-        clock: parts.clock,
+        config: parts.config.clone(),
+        clock: parts.clock.clone(),
         disks: mender.disks.clone(),
-        index: parts.index,
+        index: parts.index.clone(),
         reader,
         store,
         metadata,
@@ -297,7 +305,13 @@ fn kit_confirmed(found: &FoundPool) -> bool {
 }
 
 /// The first records of a life: which stripe is the last that counts, who is here, which segments ended with the life before.
-fn announce(engine: &Engine, found: &FoundPool, epoch: Epoch, recovered: &Recovered) -> StorageResult<()> {
+fn announce(
+    engine: &Engine,
+    found: &FoundPool,
+    epoch: Epoch,
+    recovered: &Recovered,
+    unproven: &[DiskId],
+) -> StorageResult<()> {
     let started = EpochStarted {
         epoch,
         last_lsn: recovered.last.0,
@@ -307,7 +321,7 @@ fn announce(engine: &Engine, found: &FoundPool, epoch: Epoch, recovered: &Recove
         retention_clock: 0,
     };
     let mut records: Vec<Record> = vec![started.into()];
-    let members = found.newest.members.iter().map(|disk| member(engine, *disk)).collect();
+    let members = found.newest.members.iter().map(|disk| member(engine, *disk, unproven)).collect();
     records.push(MembersChanged { generation: found.newest.generation, members }.into());
     records.extend(
         recovered.open_segments.iter().map(|row| SegmentClosed { segment: row.opened.segment, len: row.len }.into()),
@@ -315,8 +329,9 @@ fn announce(engine: &Engine, found: &FoundPool, epoch: Epoch, recovered: &Recove
     engine.commit(Commit::of(Box::new(move |_| Ok(records))))
 }
 
-fn member(engine: &Engine, disk: DiskId) -> Member {
+fn member(engine: &Engine, disk: DiskId, unproven: &[DiskId]) -> Member {
     let state = engine.disks.slot(disk).map_or(DiskState::Missing, |slot| slot.state());
+    let state = disk_states::to_journal(state, unproven.contains(&disk));
     Member { disk, state, tier: 0, jurisdiction: 0 }
 }
 

@@ -179,3 +179,22 @@ fn only_a_pool_never_opened_is_replaced() {
     let result = initialise(&*disk, &other);
     assert!(matches!(result, Err(SuperblockError::Taken { .. })), "{result:?}");
 }
+
+/// Goal: copies that name different disks or pools refuse the file, whichever has the highest sequence (docs/format.md §3), so that
+/// no update goes over them. Method: each copy in turn replaced by one of another disk or pool, older and newer.
+#[test]
+fn copies_of_different_disks_are_refused() {
+    for slot in 0..COPIES {
+        for (sequence, pool_id, disk_id) in [(1, [1; 16], [3; 16]), (9, [1; 16], [3; 16]), (1, [8; 16], [2; 16])] {
+            let pool = SimPool::new(1, 1);
+            let disk = pool.disk(0);
+            initialise(&*disk, &block(3)).unwrap();
+            let mut file = block(3).to_slot().repeat(COPIES);
+            let other = Superblock { pool: PoolId(pool_id), disk: DiskId(disk_id), ..block(sequence) };
+            file[slot * SLOT_LEN..(slot + 1) * SLOT_LEN].copy_from_slice(&other.to_slot());
+            write_small(&*disk, SUPERBLOCK_FILE, &file).unwrap();
+            assert!(matches!(read(&*disk), Err(SuperblockError::Mixed { .. })), "slot {slot}");
+            assert!(matches!(update(&*disk, &block(20)), Err(SuperblockError::Mixed { .. })), "slot {slot}");
+        }
+    }
+}
