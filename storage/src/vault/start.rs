@@ -25,7 +25,7 @@ use crate::index::memory::MemoryIndex;
 use crate::index::rows;
 use crate::journal::recover::{Recovered, Replay, recover};
 use crate::journal::scan::Chain;
-use crate::journal::sequencer::{Commit, Sequencer, SequencerParts};
+use crate::journal::sequencer::{Commit, Moment, Sequencer, SequencerParts};
 use crate::journal::writer::JournalWriter;
 use crate::keys::hierarchy::RootKey;
 use crate::keys::keyring::{Keyring, MetadataCipher};
@@ -360,14 +360,24 @@ fn cut_open_segments(mender: &Mender, recovered: &Recovered) -> StorageResult<()
 }
 
 /// Ends cleanly.
-pub fn finish(engine: &Engine) -> StorageResult<()> {
+pub fn finish(engine: &Arc<Engine>) -> StorageResult<()> {
     if let Some(sequencer) = &engine.sequencer {
         if engine.refusal().is_none() {
-            let mut records = engine.store.close_all();
-            records.extend(engine.denials.take(engine.clock.wall_ms()));
-            records.extend(disk_states::changes(engine)?);
-            if !records.is_empty() {
-                engine.commit(Commit::of(Box::new(move |_| Ok(records))))?;
+            let ending = engine.clone();
+            // Segments are closed when the commit has its turn: taken before, the record that opens a segment would come behind a
+            // put that is still on its way and names a stripe in it.
+            let last = move |_: &Moment<'_>| {
+                let mut records = ending.store.close_all();
+                records.extend(ending.denials.take(ending.clock.wall_ms()));
+                records.extend(disk_states::changes(&ending)?);
+                Ok(records)
+            };
+            match engine.commit(Commit::of(Box::new(last))) {
+                // Nothing acknowledged hangs on these records: the next start finds what it finds after a crash.
+                Err(error @ (StorageError::Full(_) | StorageError::ReadOnly { .. })) => {
+                    tracing::warn!(%error, "the last records could not be written; the next start will look at open segments");
+                }
+                outcome => outcome?,
             }
         }
         sequencer.close();
