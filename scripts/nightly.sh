@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# make test with hundreds of rounds and the sizes of the acceptance figures, and the tests that take hours (marked #[ignore]).
-# KOVCHEG_NIGHTLY_GIB: size of the largest vault (16); KOVCHEG_TEST_DIR: where it lies.
+# make test with hundreds of rounds, every case and the sizes of the acceptance figures, and the tests that take long (marked
+# #[ignore]). About an hour on two cores.
+# KOVCHEG_NIGHTLY_GIB: size of the largest vault (16); KOVCHEG_TEST_DIR: where it lies; KOVCHEG_NIGHTLY_SEEDS: seeds under which the
+# script of all records is crashed at every sync.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/stages.sh
@@ -8,9 +10,12 @@ cd "$(dirname "$0")/.."
 export KOVCHEG_BIG=${KOVCHEG_BIG:-1}
 export KOVCHEG_NIGHTLY_GIB=${KOVCHEG_NIGHTLY_GIB:-16}
 export KOVCHEG_ROUNDS=${KOVCHEG_ROUNDS:-200}
-export KOVCHEG_CUTS=${KOVCHEG_CUTS:-200}
+export KOVCHEG_CUTS=${KOVCHEG_CUTS:-500}
 export KOVCHEG_FUZZ_ROUNDS=${KOVCHEG_FUZZ_ROUNDS:-500}
+export KOVCHEG_FAULT_STRIDE=${KOVCHEG_FAULT_STRIDE:-1}
+export KOVCHEG_MODEL_ROUNDS=${KOVCHEG_MODEL_ROUNDS:-5000}
 export PROPTEST_CASES=${PROPTEST_CASES:-20000}
+seeds=${KOVCHEG_NIGHTLY_SEEDS:-$((RANDOM * 32768 + RANDOM)) $((RANDOM * 32768 + RANDOM)) $((RANDOM * 32768 + RANDOM)) $((RANDOM * 32768 + RANDOM))}
 
 # The tests look themselves; but hours later.
 place=${KOVCHEG_TEST_DIR:-${TMPDIR:-/tmp}}
@@ -22,8 +27,13 @@ if ((free < needed)); then
 fi
 
 stage 'make test, many rounds' scripts/test.sh
+for seed in $seeds; do
+    # shellcheck disable=SC2086 # the flags are words
+    stage "every sync a crash point, seed $seed" env KOVCHEG_SEED="$seed" \
+        cargo test $KOVCHEG_CARGO_FLAGS --lib every_sync_is_a_crash_point -- --nocapture
+done
 # shellcheck disable=SC2086 # the flags are words
-stage 'tests that take hours' cargo test $KOVCHEG_CARGO_FLAGS --no-fail-fast -- --ignored --nocapture --test-threads=1
+stage 'tests that take long' cargo test $KOVCHEG_CARGO_FLAGS --no-fail-fast -- --ignored --nocapture --test-threads=1
 stage 'benches' scripts/bench.sh
 if cargo deny --version >/dev/null 2>&1; then
     stage 'licences and advisories' cargo deny check

@@ -1,4 +1,5 @@
-//! Power cuts against real drivers.
+//! Power cuts against real drivers. `KOVCHEG_CUTS` sets their number, `KOVCHEG_SEED` repeats a run as far as threads can be
+//! repeated.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +11,12 @@
 
 #[path = "../support/powercut.rs"]
 mod machine;
+#[path = "../support"]
+mod support {
+    #![allow(dead_code, reason = "each test binary uses a part")]
+    pub mod data;
+    pub mod seed;
+}
 
 mod powercut;
 mod vault;

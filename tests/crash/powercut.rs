@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kovcheg_storage::disk::crashsafe::{read_small, write_small};
 use kovcheg_storage::disk::open::{DriverChoice, open_disk};
 use kovcheg_storage::disk::{AlignedBuf, Disk, DiskFile, DiskResult};
 
 use crate::machine::{Machine, Rng};
+use crate::support::seed;
 
 /// Long enough for a slow shared machine; no test measures it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -22,10 +23,8 @@ const DISKS: usize = 6;
 /// Blocks of the file on each disk.
 const FILE_BLOCKS: u64 = 256;
 
-/// Cuts per run: `KOVCHEG_CUTS`, 40 unless told otherwise (the nightly run takes 200).
-pub fn cuts() -> u64 {
-    std::env::var("KOVCHEG_CUTS").map_or(40, |text| text.parse().expect("KOVCHEG_CUTS is a number"))
-}
+/// Cuts per run of a disk driver: `KOVCHEG_CUTS`, or these.
+const CUTS: u64 = 200;
 
 /// A folder for the mounts, removed if empty of mounts when dropped.
 pub struct Folder(pub PathBuf);
@@ -164,7 +163,8 @@ fn prepare(disk: &dyn Disk) {
 }
 
 /// Rounds of work and cuts; returns everything that was lost. Stops at the first loss.
-fn run(name: &str, choice: DriverChoice, seed: u64, cuts: u64, ignore_sync: bool) -> Vec<String> {
+fn run(name: &str, choice: DriverChoice, cuts: u64, ignore_sync: bool) -> Vec<String> {
+    let (seed, began) = (seed::value(name), Instant::now());
     let folder = Folder::new(name);
     let mut machine = Machine::start(&folder.0, DISKS, seed);
     let mut rng = Rng(seed ^ 0xC075);
@@ -185,18 +185,19 @@ fn run(name: &str, choice: DriverChoice, seed: u64, cuts: u64, ignore_sync: bool
                 });
             }
         });
-        assert!(!machine.is_on(), "seed {seed}, cut {cut}: work ended, and the power was on");
+        assert!(!machine.is_on(), "cut {cut}: work ended, and the power was on");
         machine.restart();
         let paths = machine.paths();
         let lost: Vec<String> =
             paths.iter().zip(&mut known).flat_map(|(path, known)| losses(&*open(path, choice), known)).collect();
         if !lost.is_empty() {
-            eprintln!("{name}, seed {seed}, cut {cut}: {} lost, such as {}", lost.len(), lost[0]);
+            println!("{name}, cut {cut}: {} lost, such as {}", lost.len(), lost[0]);
             return lost;
         }
         acknowledged = known.iter().map(|known| known.blocks.len() + known.files.len()).sum();
     }
-    eprintln!("{name}, seed {seed}: {cuts} cuts, 0 of {acknowledged} lost, {} syncs", machine.syncs());
+    let (syncs, took) = (machine.syncs(), began.elapsed());
+    println!("{name}: {cuts} cuts, 0 of {acknowledged} lost, {syncs} syncs, {took:.1?}");
     assert!(acknowledged > DISKS * 10, "hardly anything was acknowledged");
     Vec::new()
 }
@@ -204,14 +205,14 @@ fn run(name: &str, choice: DriverChoice, seed: u64, cuts: u64, ignore_sync: bool
 /// W-1, at the level of a disk: io_uring with O_DIRECT loses nothing that was synced, over many cuts.
 #[test]
 fn uring_loses_nothing() {
-    let lost = run("uring", DriverChoice::Uring, 1, cuts(), false);
+    let lost = run("uring_loses_nothing", DriverChoice::Uring, seed::number("KOVCHEG_CUTS", CUTS), false);
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
 /// The same for plain threads.
 #[test]
 fn plain_loses_nothing() {
-    let lost = run("plain", DriverChoice::Plain, 2, cuts(), false);
+    let lost = run("plain_loses_nothing", DriverChoice::Plain, seed::number("KOVCHEG_CUTS", CUTS), false);
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
@@ -219,7 +220,7 @@ fn plain_loses_nothing() {
 #[test]
 fn without_syncs_it_loses() {
     for (name, choice) in [("uring-control", DriverChoice::Uring), ("plain-control", DriverChoice::Plain)] {
-        let lost = run(name, choice, 3, 10, true);
+        let lost = run(name, choice, 10, true);
         assert!(!lost.is_empty(), "{name}: syncs were swallowed and nothing was lost in ten cuts");
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kovcheg_format::id::{RequestId, TenantId};
 use kovcheg_format::record::audit::Origin;
@@ -23,7 +24,8 @@ use kovcheg_storage::vault::{DiskSpec, OpenOptions, Opened, Parts, Vault};
 use tokio::runtime::Runtime;
 
 use crate::machine::{Machine, Rng};
-use crate::powercut::{Folder, cuts};
+use crate::powercut::Folder;
+use crate::support::seed;
 
 const DATA_DISKS: usize = 6;
 const BUCKET: &str = "crash";
@@ -32,6 +34,18 @@ const WRITERS: u64 = 4;
 const KEYS: u64 = 8;
 /// Largest object: several chunks and stripes under the settings below.
 const OBJECT_LEN_MAX: u64 = 200_000;
+
+/// Syncs within which the power goes: opening takes some thirty of them.
+const SYNCS: u64 = 200;
+
+/// Cuts per run: `KOVCHEG_CUTS`, or as many as fit a minute on two cores. RocksDB opens slowly on these file systems.
+fn cuts(index: IndexKind) -> u64 {
+    let fitting = match index {
+        IndexKind::Memory => 150,
+        IndexKind::Rocks => 60,
+    };
+    seed::number("KOVCHEG_CUTS", fitting)
+}
 
 /// Where the index is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -223,14 +237,8 @@ fn fresh_objects() -> Vec<Known> {
 }
 
 /// Lives and cuts; `Err` says what was lost. Ends with a full verification.
-fn run(
-    name: &str,
-    index: IndexKind,
-    driver: DriverChoice,
-    seed: u64,
-    cuts: u64,
-    ignore_sync: bool,
-) -> Result<(), String> {
+fn run(name: &str, index: IndexKind, driver: DriverChoice, cuts: u64, ignore_sync: bool) -> Result<(), String> {
+    let (seed, began) = (seed::value(name), Instant::now());
     let folder = Folder::new(name);
     let mut machine = Machine::start(&folder.0, DATA_DISKS + 1, seed);
     let mut disks = machine.paths();
@@ -246,21 +254,22 @@ fn run(
     let mut rng = Rng(seed ^ 0x7A01);
     let mut known = fresh_objects();
     for cut in 0..cuts {
-        machine.cut_at_sync(machine.syncs() + 1 + rng.below(300));
+        machine.cut_at_sync(machine.syncs() + 1 + rng.below(SYNCS));
         let lived = life(&runtime, &scene, &machine, &mut known, rng.bits());
-        lived.map_err(|loss| format!("{name}, seed {seed}, cut {cut}: {loss}"))?;
+        lived.map_err(|loss| format!("{name}, cut {cut}: {loss}"))?;
         machine.restart();
     }
-    let vault = scene.open().map_err(|error| format!("{name}, seed {seed}, last start: {error}"))?;
+    let vault = scene.open().map_err(|error| format!("{name}, last start: {error}"))?;
     for part in &mut known {
         let compared = runtime.block_on(compare(&vault.handle(), part)).map_err(|error| error.to_string())?;
-        compared.map_err(|loss| format!("{name}, seed {seed}, at the end: {loss}"))?;
+        compared.map_err(|loss| format!("{name}, at the end: {loss}"))?;
     }
     let report = vault.verify(None, &mut |_| std::ops::ControlFlow::Continue(())).map_err(|error| error.to_string())?;
-    assert!(report.damaged.is_empty(), "{name}, seed {seed}: {:?}", report.damaged);
+    assert!(report.damaged.is_empty(), "{name}: {:?}", report.damaged);
     assert!(report.objects > 0, "hardly anything was acknowledged");
     vault.close().map_err(|error| error.to_string())?;
-    eprintln!("{name}, seed {seed}: {cuts} cuts, 0 lost, {} objects, {} syncs", report.objects, machine.syncs());
+    let (objects, syncs, took) = (report.objects, machine.syncs(), began.elapsed());
+    println!("{name}: {cuts} cuts, 0 lost, {objects} objects, {syncs} syncs, {took:.1?}");
     Ok(())
 }
 
@@ -298,19 +307,19 @@ fn first_start(name: &str, index: IndexKind) -> Result<(), String> {
 /// W-1 and W-2: nothing acknowledged is lost over many cuts, though the index is lost at each of them.
 #[test]
 fn vault_without_its_index_loses_nothing() {
-    run("vault-memory", IndexKind::Memory, DriverChoice::Uring, 11, cuts(), false).unwrap();
+    run("vault_without_its_index", IndexKind::Memory, DriverChoice::Uring, cuts(IndexKind::Memory), false).unwrap();
 }
 
 /// W-1 and R8: the same with the index on a file system that loses power, too.
 #[test]
 fn vault_loses_nothing() {
-    run("vault-rocks", IndexKind::Rocks, DriverChoice::Uring, 12, cuts(), false).unwrap();
+    run("vault_loses_nothing", IndexKind::Rocks, DriverChoice::Uring, cuts(IndexKind::Rocks), false).unwrap();
 }
 
 /// Without syncs the same run must lose something: the harness can fail.
 #[test]
 fn vault_without_syncs_loses() {
-    let lost = run("vault-control", IndexKind::Memory, DriverChoice::Uring, 13, 10, true);
+    let lost = run("vault_without_syncs", IndexKind::Memory, DriverChoice::Uring, 10, true);
     eprintln!("{lost:?}");
     assert!(lost.is_err(), "syncs were swallowed and nothing was lost in ten cuts");
 }

@@ -1,5 +1,6 @@
 //! Ways to hurt a disk that is a directory. The vault must be down, or must find out by itself.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,10 @@ pub enum Harm {
 /// All of them.
 pub const HARMS: [Harm; 4] = [Harm::Removed, Harm::Emptied, Harm::Truncated, Harm::Sprinkled];
 
-/// Hurts a disk.
+/// Files of a disk that hold no shards.
+const NAMES: [&str; 2] = ["superblock", "keyring"];
+
+/// Hurts the shards of a disk.
 pub fn harm(disk: &Path, how: Harm, rng: &mut Rng) {
     match how {
         Harm::Removed => fs::remove_dir_all(disk).expect("the disk was there"),
@@ -35,6 +39,18 @@ pub fn harm(disk: &Path, how: Harm, rng: &mut Rng) {
         Harm::Sprinkled => {
             let flipped: usize = shard_files(disk).iter().map(|file| sprinkle(file, rng)).sum();
             assert!(flipped > 0, "nothing to sprinkle on {}", disk.display());
+        }
+    }
+}
+
+/// Hurts a disk as [`harm`] does, and with it what says whose disk it is and opens its keys: superblock and keyring.
+pub fn harm_with_names(disk: &Path, how: Harm, rng: &mut Rng) {
+    harm(disk, how, rng);
+    for file in NAMES.map(|name| disk.join(name)) {
+        match how {
+            Harm::Removed | Harm::Emptied => {}
+            Harm::Truncated => truncate(&file, rng),
+            Harm::Sprinkled => sprinkle_anywhere(&file, rng),
         }
     }
 }
@@ -67,6 +83,15 @@ fn sprinkle(path: &Path, rng: &mut Rng) -> usize {
     flips
 }
 
+/// Flips one to eight bits of a file: a superblock has four copies, some of which are often left.
+fn sprinkle_anywhere(path: &Path, rng: &mut Rng) {
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("a file to sprinkle");
+    let len = file.metadata().expect("its length").len();
+    for _ in 0..=rng.below(8) {
+        flip(&file, rng.below(len), rng);
+    }
+}
+
 fn flip(file: &std::fs::File, at: u64, rng: &mut Rng) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).expect("a byte to flip");
@@ -78,6 +103,18 @@ fn flip(file: &std::fs::File, at: u64, rng: &mut Rng) {
 pub fn zero(path: &Path, at: u64, len: usize) {
     let file = OpenOptions::new().write(true).open(path).expect("a file to overwrite");
     file.write_all_at(&vec![0; len], at).expect("overwritten");
+}
+
+/// Cuts every file of a disk that holds shards somewhere in the first half of what its shards take.
+pub fn halve(disk: &Path, rng: &mut Rng) {
+    let mut ends = BTreeMap::new();
+    for found in shards::walk(disk) {
+        ends.insert(found.file, found.header.offset + found.header.disk_len());
+    }
+    for (path, end) in ends {
+        let file = OpenOptions::new().write(true).open(&path).expect("a file to cut");
+        file.set_len(rng.below(end / 2 + 1)).expect("cut");
+    }
 }
 
 /// Copies a folder with everything in it.

@@ -2,6 +2,7 @@
 //! ways to hurt a disk. Each test binary includes this folder with `#[path]` and uses a part of it.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod bulk;
 pub mod corrupt;
 pub mod data;
 pub mod metrics;
@@ -9,4 +10,5 @@ pub mod postgres;
 pub mod s3;
 pub mod seed;
 pub mod shards;
+pub mod tmpfs;
 pub mod vault;

@@ -6,6 +6,11 @@ use super::data::Rng;
 
 /// The generator of one test, its seed printed under the test's name. Two tests with one `KOVCHEG_SEED` differ by name.
 pub fn rng(test: &str) -> Rng {
+    Rng::new(value(test))
+}
+
+/// The seed of one test, as [`rng`] has it.
+pub fn value(test: &str) -> u64 {
     let given = std::env::var("KOVCHEG_SEED").ok();
     let seed = match &given {
         Some(text) => text.trim().parse().unwrap_or_else(|_| panic!("KOVCHEG_SEED must be a number, not {text:?}")),
@@ -15,7 +20,7 @@ pub fn rng(test: &str) -> Rng {
     let name = test
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    Rng::new(seed ^ name)
+    seed ^ name
 }
 
 /// A whole number from the environment, or its default.

@@ -180,6 +180,11 @@ impl Vault {
         Scrape::take(self.admin)
     }
 
+    /// What `/health/ready` answers now.
+    pub fn ready(&self) -> Response {
+        http::plain_get(self.admin, "/health/ready").expect("the admin listener answers")
+    }
+
     /// Process id of the server.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running server").id()
@@ -414,6 +419,13 @@ impl Stored {
     pub fn put(&mut self, client: &Client, bucket: &str, key: &str, seed: u64, len: u64) {
         client.put_stream(bucket, key, seed, len);
         self.0.push((key.to_owned(), seed, len));
+    }
+
+    /// Keys of everything stored, sorted as listings are.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.0.iter().map(|(key, ..)| key.clone()).collect();
+        keys.sort();
+        keys
     }
 
     /// Reads everything back and compares.

@@ -1,13 +1,35 @@
 //! Goal: what is stored already costs almost nothing to store again. Method: the metric before and after, checked against
-//! the disks. 256 MiB in the usual run, 1 GiB with `KOVCHEG_BIG=1`.
+//! the shards on the disks and against the directories of their stripes.
+
+use std::collections::BTreeSet;
+
+use kovcheg_format::id::ChunkId;
 
 use crate::physical::assert_metric_is_true;
 use crate::support::data::{self, PAGE_LEN};
 use crate::support::seed;
+use crate::support::shards;
 use crate::support::vault::Vault;
 
-fn big() -> u64 {
-    if seed::number("KOVCHEG_BIG", 0) == 1 { 1 << 30 } else { 256 << 20 }
+/// Bytes of the object that is stored twice.
+const BIG: u64 = 1 << 30;
+/// Most that headers, directories and padding may take of the data shards, in percent.
+const OVERHEAD_PERCENT: u64 = 3;
+
+/// The chunks that the directories of all data stripes name, each once. Their sealed bytes are what the metric counts as data, but
+/// for headers, directories and padding.
+#[track_caller]
+fn chunks_of_directories(vault: &Vault) -> BTreeSet<ChunkId> {
+    let directories = shards::directories(&vault.disks());
+    let places = || directories.iter().flat_map(|directory| &directory.chunks);
+    let sealed: u64 = places().map(|chunk| u64::from(chunk.sealed_len)).sum();
+    let chunks: BTreeSet<ChunkId> = places().map(|chunk| chunk.id).collect();
+    let data = vault.metrics().physical("data");
+    println!("{} chunks in {} stripes: {sealed} bytes sealed, {data} by the metric", chunks.len(), directories.len());
+    assert_eq!(chunks.len(), places().count(), "a chunk stands in two directories");
+    assert!(sealed <= data, "{sealed} bytes of sealed chunks in {data} bytes of data shards");
+    assert!((data - sealed) * 100 <= data * OVERHEAD_PERCENT, "{sealed} of {data} bytes are sealed chunks");
+    chunks
 }
 
 #[test]
@@ -16,12 +38,14 @@ fn the_same_data_twice_adds_under_one_percent() {
     let vault = Vault::start_new("TWICE");
     let client = vault.client();
     client.create_bucket("bkt");
-    let (seed, len) = (rng.next(), big());
+    let (seed, len) = (rng.next(), BIG);
     let empty = assert_metric_is_true(&vault).total();
     client.put_stream("bkt", "first", seed, len);
     let once = assert_metric_is_true(&vault).total();
+    let chunks = chunks_of_directories(&vault);
     client.put_stream("bkt", "second", seed, len);
     let twice = assert_metric_is_true(&vault).total();
+    assert!(chunks == chunks_of_directories(&vault), "chunks were stored again, or others came");
     let (first, second) = (once - empty, twice - once);
     println!(
         "{len} bytes: first {first} physical bytes, again {second} ({:.3} %)",

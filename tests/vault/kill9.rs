@@ -1,18 +1,23 @@
 //! Goal (W-1): an acknowledged write survives kill -9; one that was not acknowledged is there whole or not at all.
-//! Method: 32 writers put, overwrite, delete and upload parts on keys of their own, remembering what was acknowledged and
-//! what was under way; the server is killed at a random moment; after the restart every key must be in a state that the
-//! answers allow. `KOVCHEG_ROUNDS` rounds on one vault.
+//! Method: 32 writers on keys of their own, of which 24 put, overwrite and delete objects and 8 upload, replace, complete and
+//! abort parts, remember what was acknowledged and what was under way; the server is killed at a random moment; after the
+//! restart every key and every open upload must be in a state that the answers allow. `KOVCHEG_ROUNDS` rounds on one vault.
+
+mod parts;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::parts::PartWriter;
 use crate::support::data::{self, Rng};
 use crate::support::s3::Client;
 use crate::support::seed;
 use crate::support::vault::Vault;
 
 const WRITERS: usize = 32;
+/// Those of them that upload parts.
+const PART_WRITERS: usize = 8;
 /// Keys of each writer: few, so that overwrites and deletes meet.
 const KEYS: u64 = 6;
 
@@ -91,16 +96,21 @@ fn nothing_acknowledged_is_lost() {
     let mut rng = seed::rng("nothing_acknowledged_is_lost");
     let mut vault = Vault::start_new("KILL9");
     vault.client().create_bucket("bkt");
-    let mut writers: Vec<Writer> =
-        (0..WRITERS).map(|number| Writer { number, rng: Rng::new(rng.next()), keys: BTreeMap::new() }).collect();
+    let mut writers: Vec<Writer> = (PART_WRITERS..WRITERS)
+        .map(|number| Writer { number, rng: Rng::new(rng.next()), keys: BTreeMap::new() })
+        .collect();
+    let mut uploaders: Vec<PartWriter> = (0..PART_WRITERS).map(|number| PartWriter::new(number, rng.next())).collect();
     let mut total = 0;
     for round in 0..rounds {
         let (killed, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
         let client = vault.client();
         std::thread::scope(|scope| {
+            let (client, killed, acknowledged) = (&client, &killed, &acknowledged);
             for writer in &mut writers {
-                let (client, killed, acknowledged) = (&client, &killed, &acknowledged);
                 scope.spawn(move || writer.work(client, killed, acknowledged));
+            }
+            for uploader in &mut uploaders {
+                scope.spawn(move || uploader.work(client, killed, acknowledged));
             }
             // Not before something was acknowledged, then at any moment.
             let least = rng.range(1, 150);
@@ -113,14 +123,28 @@ fn nothing_acknowledged_is_lost() {
         vault.start();
         let client = vault.client();
         std::thread::scope(|scope| {
+            let client = &client;
             for writer in &mut writers {
-                let client = &client;
                 scope.spawn(move || writer.check(client));
+            }
+            for uploader in &mut uploaders {
+                scope.spawn(move || uploader.check(client));
             }
         });
         assert!(!vault.log().contains("panicked at"), "round {round}: {}", vault.log());
     }
-    println!("{rounds} rounds of kill -9, {total} acknowledged changes, 0 lost");
+    let [parts, completions, aborts] = uploaders
+        .iter()
+        .fold([0; 3], |sum: [u64; 3], uploader| std::array::from_fn(|kind| sum[kind] + uploader.acknowledged[kind]));
+    println!(
+        "{rounds} rounds of kill -9, {total} acknowledged changes, {parts} parts, {completions} completions and {aborts} aborts \
+         among them, 0 lost"
+    );
+    assert!(
+        parts >= rounds && completions > 0,
+        "{parts} parts and {completions} completions: the uploaders hardly worked"
+    );
+    uploaders.iter_mut().for_each(|uploader| uploader.finish(&vault.client()));
     let report = vault.cli_json(&["verify"]);
     assert_eq!(report["damaged"].as_array().map(Vec::len), Some(0), "{report}");
 }

@@ -1,8 +1,8 @@
 //! Whole-vault tests: the real binary on temporary disks, spoken to through S3, one behaviour per file.
 //!
-//! Knobs: `KOVCHEG_SEED` repeats a run, `KOVCHEG_ROUNDS` sets the rounds of kill -9 (20), `KOVCHEG_BIG=1` takes the sizes
-//! of the acceptance figures where the usual run takes smaller ones, `KOVCHEG_NIGHTLY_GIB` sets the size of the nightly vault
-//! (16), `KOVCHEG_TEST_DIR` says where the disks lie.
+//! Knobs: `KOVCHEG_SEED` repeats a run, `KOVCHEG_ROUNDS` sets the rounds of kill -9 (20), `KOVCHEG_BIG=1` plays all cases of two
+//! harmed disks where the usual run plays 75, `KOVCHEG_NIGHTLY_GIB` sets the size of the nightly vault (16), `KOVCHEG_TEST_DIR`
+//! says where the disks lie.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,9 +12,8 @@
 )]
 
 #[path = "../support/mod.rs"]
-mod support;
-
 mod body_modes;
+
 mod cli;
 mod commands;
 mod dedup;
@@ -22,9 +21,12 @@ mod disk_returns;
 mod disks_gone;
 mod documents;
 mod ending;
+mod foreign;
+mod full;
 mod hostile;
 mod index;
 mod kill9;
+mod make_run;
 mod memory;
 mod multipart;
 mod nightly_index;
@@ -32,8 +34,11 @@ mod operator;
 mod pg;
 mod physical;
 mod read_memory;
+mod read_only;
 mod restart;
 mod root_override;
 mod roundtrip;
 mod secrets;
+mod start_after_crash;
+mod support;
 mod uploads;

@@ -1,16 +1,17 @@
-//! Goal (K-1): no plaintext, key name, tag, secret or key byte lies on a data disk or in a log, raw, hex or base64; the
-//! index folder has no key and no plaintext data. Method: known words planted everywhere a client or operator can put
-//! them; every file searched. The search itself is shown to find a planted word.
+//! Goal (K-1): no plaintext, key name, tag, secret, key byte or recovery code lies on a data disk or in a log, raw, hex or
+//! base64; the index folder has no key and no plaintext data. Method: known words planted everywhere a client or operator can
+//! put them; a checkpoint forced, the log at its loudest; every file searched. The search itself is shown to find a planted word.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use kovcheg_format::shard::StripeKind;
 
 use crate::support::data;
-use crate::support::s3::Call;
+use crate::support::s3::{Call, Client, Keys, Mode};
 use crate::support::shards;
-use crate::support::vault::Vault;
+use crate::support::vault::{Vault, wait_until};
 
 const CONTENT: &str = "PLANTED-CONTENT-3f9c1d7e";
 const KEY: &str = "PLANTED-KEYNAME-8a41be02";
@@ -34,35 +35,58 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = needle.first()?;
-    let mut from = 0;
-    while let Some(at) = hay.get(from..)?.iter().position(|byte| byte == first) {
-        let start = from + at;
-        if hay[start..].starts_with(needle) {
-            return Some(start);
-        }
-        from = start + 1;
-    }
-    None
+/// Looks for many words at once: one pass over the bytes, their first three looked up in a bitmap of 2^24.
+struct Search {
+    words: Vec<(String, Vec<u8>)>,
+    starts: Vec<u64>,
 }
 
-/// Where any of the secrets stands in a file below `folder`.
-fn leaks(folder: &Path, secrets: &[(&str, Vec<u8>)]) -> Vec<String> {
-    let all: Vec<(&str, Vec<Vec<u8>>)> = secrets.iter().map(|(name, secret)| (*name, forms(secret))).collect();
-    let mut found = Vec::new();
-    for file in shards::files(folder) {
-        let bytes = std::fs::read(&file).unwrap_or_default();
-        let path = file.display();
-        for (name, forms) in &all {
-            let hit = forms.iter().find_map(|form| find(&bytes, form).map(|at| (at, form)));
-            if let Some((at, form)) = hit {
-                found.push(format!("{name} as {:?} at byte {at} of {path}", String::from_utf8_lossy(form)));
+impl Search {
+    fn new(secrets: &[(&str, Vec<u8>)]) -> Self {
+        let each = secrets.iter().flat_map(|(name, secret)| forms(secret).into_iter().map(|form| (*name, form)));
+        let words: Vec<(String, Vec<u8>)> = each.map(|(name, form)| (name.to_owned(), form)).collect();
+        let mut starts = vec![0; (1 << 24) / 64];
+        for (name, word) in &words {
+            assert!(word.len() >= 8, "{name} is too short to be told from chance");
+            let start = Self::start(word);
+            starts[start / 64] |= 1 << (start % 64);
+        }
+        Self { words, starts }
+    }
+
+    fn start(bytes: &[u8]) -> usize {
+        usize::from(bytes[0]) << 16 | usize::from(bytes[1]) << 8 | usize::from(bytes[2])
+    }
+
+    /// Every word that stands in `hay`, once, with its first place.
+    fn find(&self, hay: &[u8]) -> Vec<(&str, &[u8], usize)> {
+        let mut found: Vec<(&str, &[u8], usize)> = Vec::new();
+        for at in 0..hay.len().saturating_sub(2) {
+            let start = Self::start(&hay[at..]);
+            if self.starts[start / 64] >> (start % 64) & 1 == 0 {
+                continue;
             }
-            if forms.iter().any(|form| find(path.to_string().as_bytes(), form).is_some()) {
-                found.push(format!("{name} in the name of {path}"));
+            for (name, word) in self.words.iter().filter(|(_, word)| hay[at..].starts_with(word)) {
+                if !found.iter().any(|(_, known, _)| known == word) {
+                    found.push((name, word, at));
+                }
             }
         }
+        found
+    }
+}
+
+/// Where any of the secrets stands in a file below `folder`, or in its name.
+fn leaks(folder: &Path, secrets: &[(&str, Vec<u8>)]) -> Vec<String> {
+    let search = Search::new(secrets);
+    let mut found = Vec::new();
+    for file in shards::files(folder) {
+        let path = file.display().to_string();
+        for (name, word, at) in search.find(&std::fs::read(&file).unwrap_or_default()) {
+            found.push(format!("{name} as {:?} at byte {at} of {path}", String::from_utf8_lossy(word)));
+        }
+        found
+            .extend(search.find(path.as_bytes()).into_iter().map(|(name, ..)| format!("{name} in the name of {path}")));
     }
     found
 }
@@ -89,24 +113,61 @@ fn plant(vault: &Vault) {
     client.delete("bkt", &format!("{KEY}/0"));
 }
 
+/// Bytes that small objects must put into the journal before a checkpoint is taken: 64 MiB on each disk, at k = 4.
+const JOURNAL: u64 = 264 << 20;
+/// Bytes of one of them: it rides in the journal by the settings below.
+const INLINE: u64 = (1 << 20) - (64 << 10);
+/// Everything the crates of the vault can say goes to the log.
+const SETTINGS: &str = "[log]\nlevel = \"debug,kovcheg=trace,kovcheg_storage=trace,kovcheg_gateway=trace,kovcheg_admin=trace\"\n\
+                        [engine]\ninline_size = \"1 MiB\"\n";
+
+/// Makes the journal grow until a checkpoint with all that was planted lies on the data disks, and shows that it is whole: a lost
+/// index is filled from it.
+fn force_checkpoint(vault: &mut Vault) {
+    let client = vault.client();
+    std::thread::scope(|scope| {
+        for filler in 0..4 {
+            let client = client.clone();
+            scope.spawn(move || {
+                for number in (0..JOURNAL / INLINE).filter(|number| number % 4 == filler) {
+                    client.put_stream("bkt", &format!("{KEY}/journal/{number}"), 1_000 + number, INLINE);
+                }
+            });
+        }
+    });
+    wait_until("a checkpoint on every disk", || {
+        vault.disks().iter().all(|disk| !shards::files(&disk.join("checkpoints")).is_empty())
+    });
+    vault.stop();
+    let kind = |disk: &PathBuf| shards::walk(&disk.join("checkpoints")).first().map(|found| found.header.kind);
+    assert!(
+        vault.disks().iter().all(|disk| kind(disk) == Some(StripeKind::Checkpoint)),
+        "no checkpoint where it belongs"
+    );
+    std::fs::remove_dir_all(vault.index()).unwrap();
+    vault.start();
+    assert!(vault.log().contains("index filled from a checkpoint"), "no whole checkpoint:\n{}", vault.log());
+}
+
 #[test]
 fn nothing_known_is_found_on_disks_or_in_logs() {
     let mut vault = Vault::prepare("SECRETS");
-    vault.set_env("RUST_LOG", "debug");
+    vault.set_config(SETTINGS);
     vault.start();
     plant(&vault);
+    force_checkpoint(&mut vault);
+    client_mistakes(&vault);
     vault.kill();
     vault.start();
     assert!(vault.client().get("bkt", &format!("{KEY}/1")).len() == 3 << 20);
     let verified = vault.cli(&["verify"]);
     assert!(verified.status.success());
+    let confirmed = vault.cli(&["key", "confirm", "--code", &recovery_code(&vault)]);
+    assert!(confirmed.status.success(), "{}", String::from_utf8_lossy(&confirmed.stderr));
     vault.stop();
 
-    let root = std::fs::read(vault.key_file()).expect("the key file");
-    assert!(root.len() >= 32, "a key file of {} bytes", root.len());
-    let mut secrets =
-        vec![("content", CONTENT.as_bytes().to_vec()), ("root secret", vault.keys().secret.as_bytes().to_vec())];
-    secrets.extend(key_material(&root).into_iter().map(|key| ("root key", key)));
+    let mut secrets = vec![("content", CONTENT.as_bytes().to_vec())];
+    secrets.extend(keys(&vault));
     let index = leaks(&vault.index(), &secrets);
     assert!(index.is_empty(), "the index folder: {index:#?}");
     secrets.extend([
@@ -123,9 +184,57 @@ fn nothing_known_is_found_on_disks_or_in_logs() {
     for (number, log) in vault.logs().iter().enumerate() {
         std::fs::copy(log, logs.join(number.to_string())).unwrap();
     }
+    assert!(vault.log().contains(" DEBUG ") || vault.log().contains(" TRACE "), "the log is not as loud as it was set");
     std::fs::write(logs.join("verify"), [verified.stdout, verified.stderr].concat()).unwrap();
+    std::fs::write(logs.join("confirm"), [confirmed.stdout, confirmed.stderr].concat()).unwrap();
     let found = leaks(&logs, &secrets);
     assert!(found.is_empty(), "in logs: {found:#?}");
+}
+
+/// What clients do wrong may be told in a log, but not with their names and content.
+fn client_mistakes(vault: &Vault) {
+    let client = vault.client();
+    let wrong = Client { keys: Keys { secret: "not the secret".into(), ..client.keys.clone() }, ..client.clone() };
+    wrong.try_put("bkt", KEY, CONTENT.as_bytes()).unwrap().expect_error("secret", 403, "SignatureDoesNotMatch");
+    let mut body = Call::new("PUT", "bkt", KEY).body(CONTENT.as_bytes()).mode(Mode::WrongHash);
+    client.send(&body).unwrap().expect_error("hash", 400, "XAmzContentSHA256Mismatch");
+    body.mode = Mode::WrongTrailer;
+    client.send(&body).unwrap().expect_error("trailer", 400, "BadDigest");
+}
+
+/// The code of the recovery kit.
+fn recovery_code(vault: &Vault) -> String {
+    let kit = std::fs::read_to_string(vault.data().join("recovery-kit")).expect("written without a terminal");
+    kit.lines().find_map(|line| line.strip_prefix("Recovery code: ")).expect("a code").trim().to_owned()
+}
+
+/// All that opens something: secrets, the root key, and the recovery code as printed, as typed by others, and as the bits it
+/// stands for.
+fn keys(vault: &Vault) -> Vec<(&'static str, Vec<u8>)> {
+    let root = std::fs::read(vault.key_file()).expect("the key file");
+    assert!(root.len() >= 32, "a key file of {} bytes", root.len());
+    let mut keys = vec![("root secret", vault.keys().secret.as_bytes().to_vec())];
+    keys.extend(key_material(&root).into_iter().map(|key| ("root key", key)));
+    let code = recovery_code(vault);
+    let symbols: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
+    assert_eq!(symbols.len(), 40, "eight groups of five");
+    for text in [&code, &symbols, &code.to_lowercase(), &symbols.to_lowercase()] {
+        keys.push(("recovery code", text.as_bytes().to_vec()));
+    }
+    keys.push(("bits of the recovery code", crockford(&symbols[..32])));
+    keys
+}
+
+/// The bytes that symbols of Crockford's base32 stand for.
+fn crockford(symbols: &str) -> Vec<u8> {
+    let value =
+        |symbol: char| "0123456789ABCDEFGHJKMNPQRSTVWXYZ".find(symbol).expect("a symbol of the alphabet") as u64;
+    let eights: Vec<char> = symbols.chars().collect();
+    let five_bytes = |eight: &[char]| {
+        let bits = eight.iter().fold(0_u64, |bits, symbol| bits << 5 | value(*symbol));
+        bits.to_be_bytes()[3..].to_vec()
+    };
+    eights.chunks(8).flat_map(five_bytes).collect()
 }
 
 /// The key itself out of its file: raw bytes, or the bytes of every hex or base64 word of a text.

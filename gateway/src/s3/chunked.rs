@@ -1,9 +1,11 @@
 //! Inspectors of request bodies: the framing of `aws-chunked`, and XML documents whose digests the client sent along.
 //!
-//! `s3s` decodes `aws-chunked`, with two gaps that are closed here, on the wire side of it:
+//! `s3s` decodes `aws-chunked`, with three gaps that are closed here, on the wire side of it:
 //! - it reads only eight hex digits of a chunk's size, so that one chunk of 4 GiB or more (a client may send a whole object as
 //!   one unsigned chunk) is cut wrongly: sizes are written anew, and long unsigned chunks are split;
-//! - it holds a signed chunk in memory until the signature was checked: large ones wait here for their share of a budget.
+//! - it holds a signed chunk in memory until the signature was checked: large ones wait here for their share of a budget;
+//! - it takes a body that ends before its last chunk, of no bytes, for a whole one once the declared length has come: the
+//!   signature of that chunk, which proves the end, would be checked by nobody.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -69,6 +71,7 @@ pub(crate) struct ChunkGate {
     out: VecDeque<Bytes>,
     acquiring: Option<Acquiring>,
     held: Option<OwnedSemaphorePermit>,
+    begun: bool,
 }
 
 impl ChunkGate {
@@ -80,6 +83,7 @@ impl ChunkGate {
             out: VecDeque::new(),
             acquiring: None,
             held: None,
+            begun: false,
         }
     }
 
@@ -182,6 +186,7 @@ fn parse_line(line: &[u8]) -> Option<(u64, &str)> {
 impl Inspector for ChunkGate {
     fn push(&mut self, bytes: Bytes) -> Result<(), BodyError> {
         if !bytes.is_empty() {
+            self.begun = true;
             self.wire.push_back(bytes);
         }
         Ok(())
@@ -205,7 +210,15 @@ impl Inspector for ChunkGate {
     }
 
     fn finish(&mut self) -> Result<(), BodyError> {
-        Ok(())
+        // Called again when all of this has been handed on.
+        let waiting = !(self.wire.is_empty() && self.out.is_empty()) || self.acquiring.is_some();
+        if waiting || !self.begun || matches!(self.place, Place::Rest) {
+            return Ok(());
+        }
+        Err(BodyError::Mismatch {
+            code: "IncompleteBody",
+            message: "The body ends before its last chunk, the one of no bytes.".to_owned(),
+        })
     }
 }
 

@@ -43,7 +43,7 @@ pub struct FoundPool {
 pub struct Survey {
     /// Disks with a sound superblock.
     pub found: Vec<FoundDisk>,
-    /// Disks that are empty folders.
+    /// Folders without a superblock: empty, or not ours.
     pub empty: Vec<(Arc<dyn Disk>, FailureDomain)>,
     /// What was wrong elsewhere.
     pub complaints: Vec<String>,
@@ -98,7 +98,10 @@ pub fn choose(survey: Survey) -> StorageResult<FoundPool> {
     refuse_twins(&found)?;
     refuse_features(&newest)?;
     complaints.extend(empty.iter().map(|(disk, _)| {
-        format!("{} is an empty folder, not a disk of this vault: is the right disk mounted there?", disk.label())
+        format!(
+            "{} holds no superblock: it is empty or somebody else's, and no disk of this vault; is the right disk mounted there?",
+            disk.label()
+        )
     }));
     let present: Vec<DiskId> = found.iter().map(|disk| disk.block.disk).collect();
     let missing = newest.members.iter().filter(|disk| !present.contains(disk)).copied().collect();

@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub skew: i64,
     /// `content-length` to claim instead of the true one.
     pub claim_length: Option<u64>,
+    /// `x-amz-decoded-content-length` to claim, and sign, instead of the true one.
+    pub claim_decoded: Option<u64>,
     /// Whether the query (presigned) carries the signature.
     pub presigned: bool,
 }
@@ -61,6 +63,7 @@ impl<'a> Call<'a> {
             mode: Mode::Signed,
             skew: 0,
             claim_length: None,
+            claim_decoded: None,
             presigned: false,
         }
     }
@@ -125,6 +128,10 @@ impl Client {
         headers.push(("x-amz-date".to_owned(), signer.moment.long.clone()));
         headers.push(("x-amz-content-sha256".to_owned(), payload.clone()));
         headers.extend(call.mode.extra_headers(&call.body));
+        if let Some(claimed) = call.claim_decoded {
+            let decoded = headers.iter_mut().find(|(name, _)| name == "x-amz-decoded-content-length");
+            decoded.expect("an aws-chunked body").1 = claimed.to_string();
+        }
         let of = Signed { method: call.method, path: &call.path, query: &query, headers: &headers, payload: &payload };
         let (authorization, seed_signature) = signer.authorization(&of);
         let head = self.head(call, &query, &headers, Some(&authorization));
@@ -202,12 +209,18 @@ impl Client {
         self.must(&Call::new("PUT", bucket, key).body(body)).expect_ok(&format!("put {key}"))
     }
 
+    /// Stores `len` bytes of the stream of `seed` without holding them; whatever the vault answers.
+    pub fn try_put_stream(&self, bucket: &str, key: &str, seed: u64, len: u64) -> io::Result<Response> {
+        let mut call = Call::new("PUT", bucket, key).mode(Mode::Unsigned);
+        call.body = Body::Stream { seed, len };
+        self.send(&call)
+    }
+
     /// Stores `len` bytes of the stream of `seed` without holding them.
     #[track_caller]
     pub fn put_stream(&self, bucket: &str, key: &str, seed: u64, len: u64) -> Response {
-        let mut call = Call::new("PUT", bucket, key).mode(Mode::Unsigned);
-        call.body = Body::Stream { seed, len };
-        self.must(&call).expect_ok(&format!("put {key}"))
+        let answer = self.try_put_stream(bucket, key, seed, len);
+        answer.unwrap_or_else(|error| panic!("put {key}: {error}")).expect_ok(&format!("put {key}"))
     }
 
     /// Reads an object; whatever the vault answers.
@@ -288,6 +301,11 @@ impl Client {
     /// Completes an upload with the given parts; whatever the vault answers.
     #[track_caller]
     pub fn complete(&self, bucket: &str, key: &str, upload: &str, parts: &[(u32, String)]) -> Response {
+        self.try_complete(bucket, key, upload, parts).unwrap_or_else(|error| panic!("complete {key}: {error}"))
+    }
+
+    /// As [`Client::complete`], for a vault that may be gone.
+    pub fn try_complete(&self, bucket: &str, key: &str, upload: &str, parts: &[(u32, String)]) -> io::Result<Response> {
         let part = |(number, etag): &(u32, String)| {
             format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
         };
@@ -295,6 +313,6 @@ impl Client {
         let xml = format!(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{parts}</CompleteMultipartUpload>"
         );
-        self.must(&Call::new("POST", bucket, key).query("uploadId", upload).body(xml.as_bytes()))
+        self.send(&Call::new("POST", bucket, key).query("uploadId", upload).body(xml.as_bytes()))
     }
 }

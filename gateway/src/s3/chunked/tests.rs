@@ -66,6 +66,29 @@ fn ordinary_framing_passes_unchanged() {
     assert_eq!(through(broken, &[]), broken, "for s3s to refuse");
 }
 
+/// `s3s` takes a body without its last chunk for whole once the declared length has come. A body of no bytes at all is for it to
+/// judge.
+#[test]
+fn a_body_without_its_last_chunk_is_not_whole() {
+    let ended = |wire: &[u8]| {
+        let mut gate = ChunkGate::new(budget());
+        gate.push(Bytes::copy_from_slice(wire)).unwrap();
+        assert!(gate.finish().is_ok(), "what waits is handed on first");
+        out(&mut gate);
+        gate.finish().map_err(|error| match error {
+            BodyError::Mismatch { code, .. } => code,
+            other => panic!("{other}"),
+        })
+    };
+    let whole = format!("5;chunk-signature={0}\r\nhello\r\n0;chunk-signature={0}\r\n\r\n", "a".repeat(64));
+    assert_eq!(ended(whole.as_bytes()), Ok(()));
+    assert_eq!(ended(b""), Ok(()));
+    let last = whole.len() - 86;
+    for len in (1..whole.len() - 2).filter(|len| *len != last + 84) {
+        assert_eq!(ended(&whole.as_bytes()[..len]), Err("IncompleteBody"), "{:?}", &whole[..len]);
+    }
+}
+
 #[test]
 fn a_chunk_of_five_gibibytes_is_split_into_pieces_that_s3s_can_read() {
     let size: u64 = 5 << 30;
