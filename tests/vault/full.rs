@@ -97,7 +97,6 @@ fn a_full_vault_says_so_and_loses_nothing() {
 /// Small objects ride in the journal, which has its own reserve: they too are refused before it is used up, so that deletes and
 /// the records of a clean end still find room.
 #[test]
-#[ignore = "small objects use up the reserve: every disk is fenced when the journal finds no room"]
 fn small_objects_do_not_use_up_the_reserve() {
     let mut rng = seed::rng("small_objects_do_not_use_up_the_reserve");
     let mut small = Small::start("FULLSMALL");

@@ -12,8 +12,9 @@
 )]
 
 #[path = "../support/mod.rs"]
-mod body_modes;
+mod support;
 
+mod body_modes;
 mod cli;
 mod commands;
 mod dedup;
@@ -40,5 +41,4 @@ mod root_override;
 mod roundtrip;
 mod secrets;
 mod start_after_crash;
-mod support;
 mod uploads;

@@ -152,7 +152,10 @@ fn base(parts: &Parts) -> StorageResult<Base> {
     };
     let mut found = choose(survey)?;
     found.complaints.extend(parts.absent.iter().map(|(path, why)| format!("{path}: {why}")));
-    let root = RootKey::load(&parts.key_file)?;
+    let root = RootKey::load(&parts.key_file).map_err(|error| {
+        let labels: Vec<&str> = found.disks.iter().map(|disk| disk.disk.label()).collect();
+        operator(format!("{} belong to the vault of pool {}: {error}", labels.join(", "), found.newest.pool))
+    })?;
     if root.check(found.newest.pool) != found.newest.key_check {
         return Err(operator(
             "the key file belongs to another vault; give the right one, or run `kovcheg key recover` with the recovery kit",
