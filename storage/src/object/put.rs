@@ -72,12 +72,11 @@ impl BodyWriter {
         while let Some((of_chunk, after)) =
             self.chunker.feed(&mut self.scan, rest).and_then(|len| rest.split_at_checked(len))
         {
-            self.sink.extend(of_chunk);
+            self.sink.extend(of_chunk)?;
             self.take_chunk()?;
             rest = after;
         }
-        self.sink.extend(rest);
-        Ok(())
+        self.sink.extend(rest)
     }
 
     /// Takes the end of the body.

@@ -26,8 +26,8 @@ const UNNAMED_STRIPES_MAX: usize = 64;
 /// Children of a node in one record.
 const EDGES_PER_RECORD: usize = 1024;
 
-/// Room beyond the payload of a full stripe for its directory, so that appending it moves nothing.
-const DIRECTORY_ROOM: usize = 16 << 10;
+/// Room beyond the payload of a full stripe for its directory and the padding of its shards, so that neither moves anything.
+const DIRECTORY_ROOM: usize = 64 << 10;
 
 /// Least payload at which a stripe is full, however many uploads share the memory.
 const STRIPE_PAYLOAD_MIN: usize = 256 << 10;
@@ -113,10 +113,14 @@ impl ChunkSink {
         self.cipher.domain()
     }
 
-    /// Takes the next bytes of a chunk.
-    pub fn extend(&mut self, plain: &[u8]) {
+    /// Takes the next bytes of a chunk. A stripe that has no room for them ends before the chunk, which moves to the next: no more is
+    /// gathered than was reserved (M-1), and a full stripe is never copied to make room.
+    pub fn extend(&mut self, plain: &[u8]) -> StorageResult<()> {
         if plain.is_empty() {
-            return;
+            return Ok(());
+        }
+        if self.sealed > 0 && self.payload.len() + HEADER_LEN + plain.len() + TAG_LEN > self.stripe_payload() {
+            self.end_stripe()?;
         }
         if self.payload.len() == self.sealed {
             self.payload.extend_zeros(HEADER_LEN);
@@ -125,6 +129,7 @@ impl ChunkSink {
             self.payload.reserve_total(self.stripe_payload() + DIRECTORY_ROOM);
         }
         self.payload.extend_from_slice(plain);
+        Ok(())
     }
 
     /// The bytes of the chunk taken so far.
@@ -145,7 +150,7 @@ impl ChunkSink {
         let plain = node.to_bytes();
         let id = self.cipher.node_id(&plain);
         debug_assert!(self.pending().is_empty(), "a node in the middle of a chunk");
-        self.extend(&plain);
+        self.extend(&plain)?;
         if self.store(id)? {
             for (part, children) in node.edges().chunks(EDGES_PER_RECORD).enumerate() {
                 let first = u32::try_from(part * EDGES_PER_RECORD).unwrap_or(u32::MAX);
@@ -191,9 +196,6 @@ impl ChunkSink {
                 CHUNK_FLAG_REPLACES
             }
         };
-        if self.sealed > 0 && self.payload.len() + TAG_LEN > self.stripe_payload() {
-            self.end_stripe()?;
-        }
         let start = self.sealed;
         self.payload.extend_zeros(TAG_LEN);
         let room = self.payload.get_mut(start..).unwrap_or_default();
