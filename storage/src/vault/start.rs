@@ -144,14 +144,14 @@ struct Base {
 
 /// Finds or makes the pool and opens its keys.
 fn base(parts: &Parts) -> StorageResult<Base> {
-    let survey = match make_if_new(parts, survey(&parts.disks)?)? {
+    let mut survey = match make_if_new(parts, survey(&parts.disks)?)? {
         Ok(NewPool { found, keyring, recovery_code }) => {
             return Ok(Base { found, keyring, sealed: None, recovery_code: Some(recovery_code), read_only: None });
         }
         Err(survey) => survey,
     };
-    let mut found = choose(survey)?;
-    found.complaints.extend(parts.absent.iter().map(|(path, why)| format!("{path}: {why}")));
+    survey.complaints.extend(parts.absent.iter().map(|(path, why)| format!("{path}: {why}")));
+    let found = choose(survey)?;
     let root = RootKey::load(&parts.key_file).map_err(|error| {
         let labels: Vec<&str> = found.disks.iter().map(|disk| disk.disk.label()).collect();
         operator(format!("{} belong to the vault of pool {}: {error}", labels.join(", "), found.newest.pool))
