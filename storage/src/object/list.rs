@@ -144,14 +144,17 @@ fn first_key(bucket: BucketId, query: &ListQuery) -> Option<Vec<u8>> {
     Some(follows.max(first))
 }
 
-/// The common prefix under which a key is shown, if it is not shown itself.
 fn rolled_up<'k>(name: &'k str, query: &ListQuery) -> Option<&'k str> {
-    if query.delimiter.is_empty() {
+    common_prefix(name, &query.prefix, &query.delimiter)
+}
+
+/// The common prefix under which a key that begins with `prefix` is shown, if it is not shown itself.
+pub(super) fn common_prefix<'k>(name: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
+    if delimiter.is_empty() {
         return None;
     }
-    let rest = name.strip_prefix(query.prefix.as_str())?;
-    let at = rest.find(query.delimiter.as_str())?;
-    name.get(..query.prefix.len() + at + query.delimiter.len())
+    let at = name.strip_prefix(prefix)?.find(delimiter)?;
+    name.get(..prefix.len() + at + delimiter.len())
 }
 
 fn read_current<'k>(key: &'k [u8], value: &[u8]) -> Result<(&'k str, VersionId), IndexError> {

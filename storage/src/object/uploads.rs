@@ -11,6 +11,7 @@ use kovcheg_format::record::upload::UploadCreated;
 
 use crate::error::StorageResult;
 use crate::index::{Column, IndexError, IndexRead, rows};
+use crate::object::list::common_prefix;
 use crate::object::types::{UploadMarker, UploadPage, UploadQuery};
 
 /// Lists open uploads of a bucket. Keys that hold the delimiter after the prefix are shown as the common prefix that ends there,
@@ -103,14 +104,8 @@ fn first_row(bucket: BucketId, query: &UploadQuery) -> Option<Vec<u8>> {
     Some(follows.max(first))
 }
 
-/// The common prefix under which a key is shown, if its uploads are not shown themselves.
 fn rolled_up<'k>(name: &'k str, query: &UploadQuery) -> Option<&'k str> {
-    if query.delimiter.is_empty() {
-        return None;
-    }
-    let rest = name.strip_prefix(query.prefix.as_str())?;
-    let at = rest.find(query.delimiter.as_str())?;
-    name.get(..query.prefix.len() + at + query.delimiter.len())
+    common_prefix(name, &query.prefix, &query.delimiter)
 }
 
 #[cfg(test)]
