@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::data::Rng;
@@ -17,8 +17,12 @@ pub const DISKS: usize = 6;
 const START: Duration = Duration::from_secs(120);
 /// How long an end may take.
 const END: Duration = Duration::from_secs(120);
-/// The server must not say more than this while it works, in bytes of log: a flood hides what matters.
+/// Between two looks whether the server is up or has ended.
 const POLL: Duration = Duration::from_millis(20);
+
+/// Ports that [`free_port`] chooses from: these many, from this one on.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -379,10 +383,21 @@ impl Drop for Vault {
     }
 }
 
-/// A port nobody listens on now.
+/// A port nobody listens on now, never the same twice in one process.
+///
+/// Below the range from which the kernel takes ports of outgoing connections (32768 and up by default): one of those would be
+/// given to some client between this look and the server's `bind`, and the server would find its address in use.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % u32::from(PORTS)).expect("below the number of ports");
+    for _ in 0..PORTS {
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let port = FIRST_PORT + (own + asked) % PORTS;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free from {FIRST_PORT} on");
 }
 
 /// Waits until `done` answers true, checking often; fails after [`START`] with what was waited for.
