@@ -24,6 +24,7 @@ mod disk_states;
 mod epoch;
 mod first_start;
 mod housekeeper;
+mod index_dir;
 mod keyrings;
 pub mod kit;
 mod leftovers;
@@ -197,7 +198,7 @@ impl Vault {
     pub fn rebuild_index(options: &OpenOptions, progress: &mut dyn FnMut(u64)) -> StorageResult<RebuildReport> {
         let lock = VaultLock::take(options)?;
         start::check_pool(options)?;
-        start::remove_index(options)?;
+        index_dir::remove(options)?;
         let parts = start::parts_of(options)?;
         let report = start::rebuild(parts, progress);
         drop(lock);

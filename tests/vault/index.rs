@@ -90,6 +90,57 @@ fn an_index_of_another_vault_is_discarded() {
     assert_eq!(vault.client().list("bkt", "", 1000).len(), stored.0.len());
 }
 
+/// What a power cut can leave where a file system keeps a rename and loses the file made before it.
+fn lose_manifest(vault: &Vault) {
+    let mut lost = 0;
+    for file in crate::support::shards::files(&vault.index()) {
+        if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST")) {
+            fs::remove_file(file).unwrap();
+            lost += 1;
+        }
+    }
+    assert!(lost > 0, "the index has no manifest");
+}
+
+#[test]
+fn damaged_index_is_made_anew_at_start() {
+    let (mut vault, stored) = filled("INDEXDAMAGED");
+    vault.kill();
+    lose_manifest(&vault);
+    vault.start();
+    stored.check(&vault.client(), "bkt");
+    vault.client().put("bkt", "after", b"the rebuild");
+    vault.restart();
+    assert_eq!(vault.client().get("bkt", "after"), b"the rebuild");
+}
+
+/// With too few disks to build it anew, a damaged index is kept as it is: it may be all that tells what is lost.
+#[test]
+fn damaged_index_is_kept_while_disks_are_missing() {
+    let (mut vault, stored) = filled("INDEXKEPT");
+    vault.kill();
+    lose_manifest(&vault);
+    let away = vault.folder().join("away");
+    fs::create_dir(&away).unwrap();
+    for disk in 0..3 {
+        fs::rename(vault.disk(disk), away.join(disk.to_string())).unwrap();
+    }
+    // RocksDB's own log turns over at each try.
+    let kept = |vault: &Vault| {
+        let mut files = crate::support::shards::files(&vault.index());
+        files.retain(|file| !file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("LOG")));
+        files
+    };
+    let before = kept(&vault);
+    vault.try_start().expect_err("three disks of six, no index").expect_words(&["the index is kept"]);
+    assert_eq!(before, kept(&vault));
+    for disk in 0..3 {
+        fs::rename(away.join(disk.to_string()), vault.disk(disk)).unwrap();
+    }
+    vault.start();
+    stored.check(&vault.client(), "bkt");
+}
+
 #[test]
 fn spoilt_index_files_lose_nothing() {
     let (mut vault, stored) = filled("INDEXSPOILT");

@@ -43,8 +43,18 @@ pub enum IndexError {
         /// The directory.
         path: String,
     },
-    /// The database does not open: it is damaged or of another release.
-    #[error("the index in {path} does not open: {reason}; delete that directory or run `kovcheg rebuild-index`")]
+    /// The database is damaged: a file of it is missing or does not hold what it should.
+    #[error("the index in {path} is damaged: {reason}; delete that directory or run `kovcheg rebuild-index`")]
+    Damaged {
+        /// The directory.
+        path: String,
+        /// The database's words.
+        reason: String,
+    },
+    /// The database does not open, and it need not be damaged: another release wrote it, or the system refuses.
+    #[error(
+        "the index in {path} does not open: {reason}; if the cause stays, delete that directory or run `kovcheg rebuild-index`"
+    )]
     Unusable {
         /// The directory.
         path: String,

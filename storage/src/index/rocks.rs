@@ -79,7 +79,8 @@ impl RocksIndex {
     ///
     /// # Errors
     /// [`IndexError::Foreign`] when something else is in the directory, [`IndexError::InUse`] when another process has it
-    /// open, [`IndexError::Unusable`] when it is damaged; nothing is changed then.
+    /// open, [`IndexError::Damaged`] when it is damaged, [`IndexError::Unusable`] when it does not open for another reason;
+    /// nothing is changed then.
     pub fn open(path: &Path, config: RocksConfig) -> Result<Self, IndexError> {
         claim(path)?;
         let tuning = Tuning { cache: Cache::new_lru_cache(config.cache_bytes), config };
@@ -265,7 +266,21 @@ fn unopened(path: &Path, error: &Error) -> IndexError {
     if error.kind() == ErrorKind::IOError && reason.contains("/LOCK") {
         return IndexError::InUse { path };
     }
+    if is_damage(error.kind(), &reason) {
+        return IndexError::Damaged { path, reason };
+    }
     IndexError::Unusable { path, reason }
+}
+
+/// Whether RocksDB could not open because of what its files hold. It says "corruption" also of a sound file that the system
+/// would not let it read (no descriptor free, a dying disk), and "I/O error" of a manifest that is gone.
+fn is_damage(kind: ErrorKind, reason: &str) -> bool {
+    let is_missing = reason.contains("No such file or directory");
+    match kind {
+        ErrorKind::Corruption => is_missing || !reason.contains("IO error"),
+        ErrorKind::IOError => is_missing,
+        _ => false,
+    }
 }
 
 /// Makes sure that `path` is a directory of ours: marked, or empty and then marked, durably.

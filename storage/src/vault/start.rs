@@ -19,10 +19,9 @@ use crate::disk::set::DiskSet;
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::identity;
-use crate::index::Index;
 use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
-use crate::index::rows;
+use crate::index::{Index, IndexError, rows};
 use crate::journal::recover::{Recovered, Replay, recover};
 use crate::journal::scan::Chain;
 use crate::journal::sequencer::{Commit, Moment, Sequencer, SequencerParts};
@@ -37,7 +36,7 @@ use crate::vault::epoch::{self, Begun};
 use crate::vault::first_start::{NewPool, make_if_new};
 use crate::vault::pool::{FoundPool, choose, slots, survey, write_refusal};
 use crate::vault::returning::Gate;
-use crate::vault::{OpenOptions, Parts, disk_states, keyrings, operator};
+use crate::vault::{OpenOptions, Parts, disk_states, index_dir, keyrings, operator};
 
 /// A vault that serves.
 pub struct Started {
@@ -62,9 +61,18 @@ pub struct RebuildReport {
     pub bytes_read: u64,
 }
 
-/// Opens paths as disks and the index folder as an index.
+/// Opens paths as disks and the index folder as an index. One that is damaged is thrown away where that harms nothing (W-2).
 pub fn parts_of(options: &OpenOptions) -> StorageResult<Parts> {
-    parts_with(options, open_index(options)?)
+    let index = match index_dir::open(options) {
+        Err(StorageError::Index(damage @ IndexError::Damaged { .. })) if !options.read_only => {
+            check_replaceable(options)?;
+            tracing::error!(%damage, "the index is thrown away and built anew from the data disks");
+            index_dir::remove(options)?;
+            index_dir::open(options)?
+        }
+        other => other?,
+    };
+    parts_with(options, index)
 }
 
 fn parts_with(options: &OpenOptions, index: Arc<dyn Index>) -> StorageResult<Parts> {
@@ -91,25 +99,20 @@ fn parts_with(options: &OpenOptions, index: Arc<dyn Index>) -> StorageResult<Par
     })
 }
 
-#[cfg(feature = "rocks")]
-fn open_index(options: &OpenOptions) -> StorageResult<Arc<dyn Index>> {
-    use crate::index::rocks::{RocksConfig, RocksIndex};
-    let config = RocksConfig {
-        cache_bytes: options.engine.index_cache_bytes,
-        write_buffer_bytes: options.engine.index_write_buffer_bytes,
-        ..RocksConfig::default()
-    };
-    Ok(Arc::new(RocksIndex::open(&options.index_dir, config)?))
-}
-
-#[cfg(not(feature = "rocks"))]
-fn open_index(_options: &OpenOptions) -> StorageResult<Arc<dyn Index>> {
-    Err(operator("this build has no index on disk (feature `rocks`); it can only be tested"))
-}
-
 /// Whether the disks and keys of the vault are there, before an index is thrown away on the word that they can make it anew.
 pub fn check_pool(options: &OpenOptions) -> StorageResult<()> {
     check_parts(&parts_with(options, Arc::new(MemoryIndex::new()))?)
+}
+
+/// [`check_pool`] for a vault that may be new: a first start that was cut off leaves empty disks and no key file yet, and
+/// nothing that an index could tell of.
+fn check_replaceable(options: &OpenOptions) -> StorageResult<()> {
+    let mut parts = parts_with(options, Arc::new(MemoryIndex::new()))?;
+    if !parts.key_file.exists() && survey(&parts.disks)?.found.is_empty() {
+        return Ok(());
+    }
+    parts.create = false;
+    check_parts(&parts)
 }
 
 /// [`check_pool`] of disks that are open. With too few of them the index may be all that tells what is lost.
@@ -119,18 +122,6 @@ pub fn check_parts(parts: &Parts) -> StorageResult<()> {
         Some(reason) => Err(operator(format!("the index is kept, as it could not be built anew: {reason}"))),
         None => Ok(()),
     }
-}
-
-/// Removes the index; nothing is lost with it (W-2). A folder that holds anything else is left alone.
-#[cfg(feature = "rocks")]
-pub fn remove_index(options: &OpenOptions) -> StorageResult<()> {
-    Ok(crate::index::rocks::remove(&options.index_dir)?)
-}
-
-/// Builds without an index on disk have none to remove.
-#[cfg(not(feature = "rocks"))]
-pub fn remove_index(options: &OpenOptions) -> StorageResult<()> {
-    open_index(options).map(drop)
 }
 
 struct Base {

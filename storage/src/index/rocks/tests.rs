@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{MARKER, RocksConfig, RocksIndex};
+use rocksdb::ErrorKind;
+
+use super::{MARKER, RocksConfig, RocksIndex, is_damage};
 use crate::index::conformance::{self, rows};
 use crate::index::memory::MemoryIndex;
 use crate::index::{Batch, Change, Column, Index, IndexError, IndexRead};
@@ -128,12 +130,43 @@ fn refuses_what_is_not_its_own() {
 
     fs::write(used.0.join("CURRENT"), b"MANIFEST-nowhere\n").unwrap();
     let error = used.open().err().unwrap();
-    assert!(matches!(error, IndexError::Unusable { .. }), "{error}");
+    assert!(matches!(error, IndexError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("rebuild-index"), "{error}");
 
     fs::write(used.0.join(MARKER), b"kovcheg index 9\n").unwrap();
     let error = used.open().err().unwrap();
+    assert!(matches!(error, IndexError::Unusable { .. }), "{error}");
     assert!(error.to_string().contains("kovcheg index 9"), "{error}");
+}
+
+/// Only what the files hold is damage: an index that the system would not open today is not thrown away.
+#[test]
+fn damage_is_told_from_refusals() {
+    let table = [
+        (ErrorKind::Corruption, "Corruption: checksum mismatch in /i/000012.sst", true),
+        (
+            ErrorKind::Corruption,
+            "Corruption: Can't access /000012.sst: IO error: No such file or directory: /i/000012.sst",
+            true,
+        ),
+        (
+            ErrorKind::Corruption,
+            "Corruption: Can't access /000012.sst: IO error: Too many open files: /i/000012.sst",
+            false,
+        ),
+        (
+            ErrorKind::Corruption,
+            "Corruption: Can't access /000012.sst: IO error: Input/output error: /i/000012.sst",
+            false,
+        ),
+        (ErrorKind::IOError, "IO error: No such file or directory: While opening: /i/MANIFEST-000512", true),
+        (ErrorKind::IOError, "IO error: No space left on device: While appending: /i/MANIFEST-000512", false),
+        (ErrorKind::InvalidArgument, "Invalid argument: Column families not opened: later", false),
+        (ErrorKind::NotSupported, "Not implemented: table format 9", false),
+    ];
+    for (kind, reason, expected) in table {
+        assert_eq!(expected, is_damage(kind, reason), "{reason}");
+    }
 }
 
 /// A damaged table is an error at reading, never other rows.
@@ -158,7 +191,7 @@ fn damaged_table_is_an_error() {
     }
     assert!(flipped > 0, "no table was written");
     match scratch.open() {
-        Err(error) => assert!(matches!(error, IndexError::Unusable { .. }), "{error}"),
+        Err(error) => assert!(matches!(error, IndexError::Damaged { .. }), "{error}"),
         Ok(index) => {
             let mut read = 0;
             let scanned = index.scan(Column::Chunk, &[], None, &mut |_, value| {
