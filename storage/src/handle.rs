@@ -64,6 +64,12 @@ impl VaultHandle {
         &self.shared.engine
     }
 
+    /// Queues work of a gateway to the CPU workers, behind what is queued already, without waiting. The gateway bounds the number
+    /// of its jobs (M-1); a job must not block.
+    pub fn queue_job(&self, job: impl FnOnce() + Send + 'static) -> StorageResult<()> {
+        self.shared.pool.push(job)
+    }
+
     /// Makes a bucket; durable on return (W-1).
     pub async fn create_bucket(&self, by: Origin, new: NewBucket) -> StorageResult<BucketCreated> {
         let profile = self.shared.engine.config.profile.clone();

@@ -9,6 +9,7 @@ use s3s::{S3Result, TrailingHeaders, s3_error};
 
 use crate::error::{from_body, from_storage};
 use crate::s3::checksum::{Digests, Expected, Taken};
+use crate::s3::md5::Md5Stream;
 
 /// A body that came whole and is what its headers say; not yet committed.
 pub(crate) struct Received {
@@ -27,6 +28,7 @@ pub(crate) struct Received {
 /// `MalformedTrailerError`) and of the engine.
 pub(crate) async fn receive(
     mut put: PutStream,
+    md5: Md5Stream,
     body: Option<StreamingBlob>,
     declared_len: Option<i64>,
     expected: &Expected,
@@ -37,6 +39,7 @@ pub(crate) async fn receive(
         while let Some(item) = body.next().await {
             let bytes = item.map_err(|error| from_body(&error))?;
             received = received.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            md5.update(bytes.clone()).await.map_err(from_storage)?;
             put.write(bytes).await.map_err(from_storage)?;
         }
     }
@@ -49,18 +52,19 @@ pub(crate) async fn receive(
              announced and {received} came."
         ));
     }
-    let mut put = put.end().await.map_err(from_storage)?;
-    let taken = take_digests(&mut put)?;
+    let (put, md5) = futures::join!(put.end(), md5.finish());
+    let mut put = put.map_err(from_storage)?;
+    let taken = take_digests(&mut put, md5.map_err(from_storage)?)?;
     let trailers = trailers.and_then(|trailers| trailers.take());
     let checksums = expected.compare(&taken, trailers.as_ref())?;
     Ok(Received { put, md5: taken.md5, checksums })
 }
 
-fn take_digests(put: &mut EndedPut) -> S3Result<Taken> {
+fn take_digests(put: &mut EndedPut, md5: [u8; 16]) -> S3Result<Taken> {
     let crc64_nvme = put.crc64_nvme;
     let observer = put.take_observer().map(|observer| observer.into_any().downcast::<Digests>());
     match observer {
-        Some(Ok(digests)) => Ok(digests.finish(crc64_nvme)),
+        Some(Ok(digests)) => Ok(digests.finish(crc64_nvme, md5)),
         _ => {
             tracing::error!("the engine gave back another observer than it was given; nothing was committed");
             Err(s3_error!(InternalError, "The body's digests are lost; try again."))

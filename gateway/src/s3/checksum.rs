@@ -148,7 +148,7 @@ impl Expected {
         kinds
     }
 
-    /// The observer that computes what must be compared or stored. CRC64-NVME is the engine's and not computed twice.
+    /// The observer that computes what must be compared or stored, but MD5, and CRC64-NVME, which is the engine's.
     pub(crate) fn digests(&self) -> Digests {
         Digests::new(&self.kinds())
     }
@@ -221,9 +221,8 @@ fn announced_trailer(headers: &HeaderMap) -> S3Result<Option<ChecksumKind>> {
     Ok(found)
 }
 
-/// Digests being computed over a body, in order.
+/// Digests being computed over a body, in order; MD5 is that of [`Md5Pool`](crate::s3::md5::Md5Pool).
 pub(crate) struct Digests {
-    md5: Md5,
     crc32: Option<Crc32>,
     crc32c: Option<Crc32c>,
     sha1: Option<Sha1>,
@@ -233,7 +232,6 @@ pub(crate) struct Digests {
 impl Digests {
     fn new(kinds: &[ChecksumKind]) -> Self {
         Self {
-            md5: Md5::new(),
             crc32: kinds.contains(&ChecksumKind::Crc32).then(Crc32::new),
             crc32c: kinds.contains(&ChecksumKind::Crc32c).then(Crc32c::new),
             sha1: kinds.contains(&ChecksumKind::Sha1).then(Sha1::new),
@@ -241,20 +239,19 @@ impl Digests {
         }
     }
 
-    /// Ends the pass; `crc64_nvme` is that of the same bytes.
-    pub(crate) fn finish(self, crc64_nvme: u64) -> Taken {
+    /// Ends the pass; `crc64_nvme` and `md5` are those of the same bytes.
+    pub(crate) fn finish(self, crc64_nvme: u64, md5: [u8; 16]) -> Taken {
         let mut values = vec![(ChecksumKind::Crc64Nvme, crc64_nvme.to_be_bytes().to_vec())];
         values.extend(self.crc32.map(|digest| (ChecksumKind::Crc32, digest.finalize().to_vec())));
         values.extend(self.crc32c.map(|digest| (ChecksumKind::Crc32c, digest.finalize().to_vec())));
         values.extend(self.sha1.map(|digest| (ChecksumKind::Sha1, digest.finalize().to_vec())));
         values.extend(self.sha256.map(|digest| (ChecksumKind::Sha256, digest.finalize().to_vec())));
-        Taken { md5: self.md5.finalize(), values }
+        Taken { md5, values }
     }
 }
 
 impl BodyObserver for Digests {
     fn update(&mut self, bytes: &[u8]) {
-        self.md5.update(bytes);
         if let Some(digest) = &mut self.crc32 {
             digest.update(bytes);
         }
@@ -291,7 +288,7 @@ impl Taken {
     pub(crate) fn of(expected: &Expected, body: &[u8]) -> Self {
         let mut digests = expected.digests();
         digests.update(body);
-        digests.finish(u64::from_be_bytes(Crc64Nvme::checksum(body)))
+        digests.finish(u64::from_be_bytes(Crc64Nvme::checksum(body)), Md5::checksum(body))
     }
 }
 

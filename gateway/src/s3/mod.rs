@@ -2,7 +2,8 @@
 //!
 //! - [`server`]: listener, connections, limits, shutdown; `layer`: one request from head to metrics;
 //! - [`auth`]: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
-//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `list`, `multipart`, `uploads`; `body`: streams into the vault.
+//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `list`, `multipart`, `uploads`; `body`: streams into the vault;
+//!   `md5`: their ETags.
 
 pub mod auth;
 mod body;
@@ -17,6 +18,7 @@ mod headers;
 mod hoisted;
 mod layer;
 mod list;
+mod md5;
 mod multipart;
 mod names;
 mod object;

@@ -112,7 +112,9 @@ pub(crate) async fn part(
     let observer = Box::new(expected.digests());
     let stream = gateway.vault.begin_part(by, upload, number, observer).await.map_err(from_storage)?;
     let body = req.input.body.take();
-    let got = receive(stream, body, req.input.content_length, &expected, req.trailing_headers.take()).await?;
+    let got =
+        receive(stream, gateway.md5.stream(), body, req.input.content_length, &expected, req.trailing_headers.take())
+            .await?;
     let part = got.put.commit_part(etag(got.md5), got.checksums).await.map_err(from_storage)?;
     let mut output = UploadPartOutput {
         e_tag: Some(ETag::Strong(part.etag.clone())),

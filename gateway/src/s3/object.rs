@@ -75,7 +75,9 @@ pub(crate) async fn put(
         .await
         .map_err(from_storage)?;
     let body = req.input.body.take();
-    let got = receive(stream, body, req.input.content_length, &expected, req.trailing_headers.take()).await?;
+    let got =
+        receive(stream, gateway.md5.stream(), body, req.input.content_length, &expected, req.trailing_headers.take())
+            .await?;
     let new = NewVersion {
         etag: etag(got.md5),
         headers: kept.headers,

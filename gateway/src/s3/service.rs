@@ -31,6 +31,7 @@ use crate::config::{S3Config, XML_BYTES_MAX};
 use crate::error::from_storage;
 use crate::s3::auth::Gatekeeper;
 use crate::s3::context::Caller;
+use crate::s3::md5::Md5Pool;
 use crate::s3::names::url_encode;
 use crate::s3::{bucket, list, multipart, object, uploads};
 
@@ -39,13 +40,15 @@ use crate::s3::{bucket, list, multipart, object, uploads};
 pub struct Gateway {
     pub(crate) vault: VaultHandle,
     pub(crate) config: Arc<S3Config>,
+    pub(crate) md5: Md5Pool,
 }
 
 impl Gateway {
     /// A gateway to `vault`.
     #[must_use]
     pub fn new(vault: VaultHandle, config: Arc<S3Config>) -> Self {
-        Self { vault, config }
+        let md5 = Md5Pool::new(&vault);
+        Self { vault, config, md5 }
     }
 
     /// Who asks, for the journal.

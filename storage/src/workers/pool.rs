@@ -49,6 +49,12 @@ impl WorkerPool {
         Ok(outcome)
     }
 
+    /// Queues `job` without waiting for room: for callers that have few jobs of their own at a time.
+    pub fn push(&self, job: impl FnOnce() + Send + 'static) -> StorageResult<()> {
+        let ended = || StorageError::Stopping("its workers ended".into());
+        self.queue.as_ref().ok_or_else(ended)?.send(Box::new(job)).map_err(|_| ended())
+    }
+
     /// Runs `job` on a worker and answers its result. When the future is dropped, a job that was queued still runs.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> StorageResult<T> {
         let outcome = self.begin(job).await?;

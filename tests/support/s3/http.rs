@@ -161,7 +161,8 @@ fn head(from: &mut impl BufRead) -> io::Result<Response> {
     }
 }
 
-fn read_response(from: &mut impl BufRead, no_body: bool, sink: Sink<'_>) -> io::Result<Response> {
+/// Reads one answer; the connection may go on afterwards.
+pub fn read_response(from: &mut impl BufRead, no_body: bool, sink: Sink<'_>) -> io::Result<Response> {
     let mut response = head(from)?;
     while response.status == 100 {
         response = head(from)?;
