@@ -64,6 +64,9 @@ pub fn row_of(error: &StorageError) -> Row {
         StorageError::PreconditionFailed(which) => {
             row("PreconditionFailed", 412, format!("The precondition {which} does not hold."))
         }
+        StorageError::SourceChanged => {
+            row("OperationAborted", 409, "The source of the copy is being replaced again and again; try again.")
+        }
         StorageError::InvalidArgument { what, reason } => row("InvalidArgument", 400, format!("{what}: {reason}")),
         StorageError::Refused { reasons } => row("AccessDenied", 403, format!("Refused: {}.", reasons.join("; "))),
         StorageError::ReadOnly { reason } => {

@@ -61,6 +61,9 @@ pub enum StorageError {
         /// Policy's reasons.
         reasons: Vec<String>,
     },
+    /// The source of a copy was replaced while the copy was being decided.
+    #[error("the source of the copy changed meanwhile")]
+    SourceChanged,
     /// The vault takes no writes now, and says why (R4).
     #[error("the vault is read-only: {reason}")]
     ReadOnly {

@@ -10,7 +10,8 @@ use kovcheg_format::id::UploadId;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::Origin;
 use kovcheg_format::record::bucket::BucketCreated;
-use kovcheg_format::record::version::VersionPut;
+use kovcheg_format::record::upload::PartPut;
+use kovcheg_format::record::version::{Checksum, VersionPut};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -18,11 +19,12 @@ use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::identity;
 use crate::journal::sequencer::{Commit, Moment};
+use crate::object::copy::{CopiedPart, CopySource};
 use crate::object::types::{
     BodyObserver, Credential, DeleteOutcome, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion,
     PartPage, UploadPage, UploadQuery, UploadRef,
 };
-use crate::object::{bucket, list, multipart, names, uploads, version};
+use crate::object::{bucket, copy, list, multipart, names, uploads, version};
 use crate::status::{VaultStatus, vault_status};
 use crate::workers::pool::WorkerPool;
 
@@ -68,6 +70,11 @@ impl VaultHandle {
     /// of its jobs (M-1); a job must not block.
     pub fn queue_job(&self, job: impl FnOnce() + Send + 'static) -> StorageResult<()> {
         self.shared.pool.push(job)
+    }
+
+    /// Runs work of a gateway on a CPU worker and answers its result; waits while the queue is full.
+    pub async fn on_worker<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> StorageResult<T> {
+        self.shared.pool.run(job).await
     }
 
     /// Makes a bucket; durable on return (W-1).
@@ -135,6 +142,12 @@ impl VaultHandle {
         Ok(ObjectReader::new(self.clone(), version))
     }
 
+    /// Opens a version that was looked up, whatever is current now.
+    #[must_use]
+    pub fn open_version(&self, version: VersionPut) -> ObjectReader {
+        ObjectReader::new(self.clone(), version)
+    }
+
     /// One page of a listing.
     pub async fn list_objects(&self, bucket: &str, query: ListQuery) -> StorageResult<ListPage> {
         let bucket = bucket.to_owned();
@@ -199,6 +212,57 @@ impl VaultHandle {
             .await;
         self.note_refusal(&outcome, by, &upload.bucket, &upload.key);
         outcome
+    }
+
+    /// Copies a version to a key, content by reference; durable on return. [`StorageError::SourceChanged`] when it is no longer the
+    /// current version of its key.
+    pub async fn copy_object(
+        &self,
+        by: Origin,
+        source: CopySource,
+        bucket: &str,
+        key: &str,
+        new: NewVersion,
+    ) -> StorageResult<VersionPut> {
+        names::check_key(key)?;
+        self.refuse_if_read_only()?;
+        let (name, object_key, origin) = (bucket.to_owned(), key.to_owned(), by.clone());
+        let outcome =
+            self.decide(move |moment| copy::propose_copy(moment, &source, &name, &object_key, new, &origin)).await;
+        self.note_refusal(&outcome, by, bucket, key);
+        outcome
+    }
+
+    /// Makes `range` (start, end) of a version a part of an upload, content by reference; durable on return. Errors as of
+    /// [`VaultHandle::copy_object`].
+    pub async fn copy_part(
+        &self,
+        source: CopySource,
+        range: (u64, u64),
+        upload: UploadRef,
+        number: u16,
+        checksums: Vec<Checksum>,
+    ) -> StorageResult<PartPut> {
+        names::check_part_number(number)?;
+        self.refuse_if_read_only()?;
+        let version = source.version.clone();
+        let CopiedPart { content, etag, filled } =
+            self.look(move |engine| copy::take_range(engine, &version, range.0, range.1)).await?;
+        let replaced = filled.replaced;
+        let mut commit = Commit::of(Box::new(|_| Ok(Vec::new())));
+        commit.domain = source.version.domain;
+        commit.stripes = filled.stripes;
+        commit.inline = filled.inline;
+        commit.records = filled.records;
+        let part = self
+            .commit(commit, move |moment| {
+                copy::propose_part(moment, &source, &upload, number, (content, etag), checksums)
+            })
+            .await?;
+        for id in replaced {
+            self.shared.engine.lookup.mark_sound(id);
+        }
+        Ok(part)
     }
 
     /// Throws an upload away; durable on return.

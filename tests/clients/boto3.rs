@@ -28,6 +28,11 @@ fn parts_by_several_threads() {
 }
 
 #[test]
+fn copies() {
+    run("BOTOCOPY", "copies.py");
+}
+
+#[test]
 fn presigned_links() {
     run("BOTOLINKS", "presigned.py");
 }

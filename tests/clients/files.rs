@@ -75,6 +75,32 @@ fn sixty_four_mib_go_up_in_parts_and_come_back_in_ranges() {
 }
 
 #[test]
+fn objects_are_copied_and_moved_within_the_vault() {
+    let mut rng = seed::rng("objects_are_copied_and_moved_within_the_vault");
+    let vault = Vault::start_new("AWSCOPY");
+    let user = User::of(&vault);
+    user.run(&["s3", "mb", "s3://one"]);
+    user.run(&["s3", "mb", "s3://two"]);
+    // The larger one is copied as parts by range.
+    let (small, large) = (data::random(rng.next(), 70_001), data::random(rng.next(), 2 * PART + 5));
+    user.file("small", &small);
+    user.file("large", &large);
+    for name in ["small", "large"] {
+        user.run(&["s3", "cp", name, &format!("s3://one/{name}")]);
+        user.run(&["s3", "cp", &format!("s3://one/{name}"), &format!("s3://two/copy of {name}")]);
+        user.run(&["s3", "mv", &format!("s3://one/{name}"), &format!("s3://two/moved/{name}")]);
+    }
+    assert_eq!(user.run(&["s3", "ls", "s3://one", "--recursive"]), "");
+    user.run(&["s3", "sync", "s3://two/moved", "s3://one/synced"]);
+    let client = vault.client();
+    for (name, content) in [("small", &small), ("large", &large)] {
+        assert!(client.get("two", &format!("copy of {name}")) == *content, "copy of {name}");
+        assert!(client.get("two", &format!("moved/{name}")) == *content, "moved/{name}");
+        assert!(client.get("one", &format!("synced/{name}")) == *content, "synced/{name}");
+    }
+}
+
+#[test]
 fn listings_and_removals_say_what_is_there() {
     let vault = Vault::start_new("AWSLS");
     let user = User::of(&vault);

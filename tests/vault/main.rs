@@ -17,6 +17,7 @@ mod support;
 mod body_modes;
 mod cli;
 mod commands;
+mod copy;
 mod dedup;
 mod disk_returns;
 mod disks_gone;

@@ -28,6 +28,7 @@ fn one_of_each() -> Vec<StorageError> {
         StorageError::InvalidPartOrder,
         StorageError::PartTooSmall { number: 1, size: 2, min: 3 },
         StorageError::PreconditionFailed("If-None-Match"),
+        StorageError::SourceChanged,
         StorageError::InvalidArgument { what: "name", reason: "no".into() },
         StorageError::Refused { reasons: vec!["legal hold".into()] },
         StorageError::ReadOnly { reason: "two disks are gone".into() },

@@ -12,7 +12,7 @@ use s3s::{S3Result, s3_error};
 use crate::error::from_storage;
 use crate::s3::bucket::owner_id;
 use crate::s3::context::Caller;
-use crate::s3::headers::refuse_unsupported;
+use crate::s3::headers::{refuse_stray_copy, refuse_unsupported};
 use crate::s3::hoisted::{expected_owners, refuse_ignored};
 
 /// Checks signatures' owners and their right to a bucket. Refusals reach the audit trail in `layer`, which sees them all.
@@ -109,6 +109,7 @@ impl S3Access for Gatekeeper {
             caller.set_actor(&access_key);
         }
         refuse_unsupported(cx.headers())?;
+        refuse_stray_copy(&operation, cx.headers())?;
         refuse_ignored(cx.method(), cx.uri())?;
         let expected = expected_owners(cx.headers(), cx.uri());
         match cx.s3_path() {

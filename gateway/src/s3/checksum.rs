@@ -250,6 +250,20 @@ impl Digests {
     }
 }
 
+impl Digests {
+    /// Takes the next bytes; for passes outside a body.
+    pub(crate) fn with(mut self, bytes: &[u8]) -> Self {
+        self.update(bytes);
+        self
+    }
+
+    /// One digest of such a pass, if it was asked for.
+    pub(crate) fn value(self, kind: ChecksumKind) -> Option<Vec<u8>> {
+        let taken = self.finish(0, [0; 16]);
+        taken.value(kind).map(<[u8]>::to_vec)
+    }
+}
+
 impl BodyObserver for Digests {
     fn update(&mut self, bytes: &[u8]) {
         if let Some(digest) = &mut self.crc32 {

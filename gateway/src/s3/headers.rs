@@ -28,7 +28,10 @@ const REFUSED: [(&str, &str); 14] = [
     ("x-amz-bypass-governance-retention", "Object Lock is not built yet."),
     ("x-amz-grant-*", "ACLs are not supported; every object belongs to its bucket's owner alone."),
     ("x-amz-server-side-encryption-customer-*", "Encryption with keys of the client (SSE-C) is not supported."),
-    ("x-amz-copy-source*", "Copying objects is not built yet."),
+    (
+        "x-amz-copy-source-server-side-encryption-customer-*",
+        "Encryption with keys of the client (SSE-C) is not supported.",
+    ),
     ("x-amz-server-side-encryption-aws-kms-key-id", "Encryption with keys of a KMS is not supported."),
     ("x-amz-server-side-encryption-context", "Encryption with keys of a KMS is not supported."),
     ("x-amz-server-side-encryption-bucket-key-enabled", "Encryption with keys of a KMS is not supported."),
@@ -94,6 +97,23 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
         return Err(s3_error!(InvalidToken, "Session tokens are not issued here; sign without x-amz-security-token."));
     }
     Ok(())
+}
+
+/// Refuses headers of a copy on what is none, and a range on the copy of a whole object.
+///
+/// # Errors
+/// `InvalidRequest`.
+pub(crate) fn refuse_stray_copy(operation: &str, headers: &HeaderMap) -> S3Result<()> {
+    let allowed = |name: &str| match operation {
+        "UploadPartCopy" => true,
+        "CopyObject" => name != "x-amz-copy-source-range",
+        _ => false,
+    };
+    let mut names = headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-amz-copy-source"));
+    match names.find(|name| !allowed(name)) {
+        Some(name) => Err(s3_error!(InvalidRequest, "{name} has no meaning for {operation}.")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses versions other than `null`, the only one that objects have here.

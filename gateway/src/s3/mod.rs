@@ -2,7 +2,7 @@
 //!
 //! - [`server`]: listener, connections, limits, shutdown; `layer`: one request from head to metrics;
 //! - [`auth`]: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
-//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `list`, `multipart`, `uploads`; `body`: streams into the vault;
+//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `copy`, `list`, `multipart`, `uploads`; `body`: streams into the vault;
 //!   `md5`: their ETags.
 
 pub mod auth;
@@ -11,6 +11,7 @@ mod bucket;
 mod checksum;
 mod chunked;
 mod context;
+mod copy;
 mod document;
 #[cfg(test)]
 mod fixtures;

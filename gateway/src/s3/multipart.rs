@@ -26,7 +26,7 @@ use crate::s3::object::{precondition, sealed};
 use crate::s3::range::timestamp;
 use crate::s3::service::Gateway;
 
-fn upload_ref(bucket: &str, key: &str, upload: &str) -> S3Result<UploadRef> {
+pub(crate) fn upload_ref(bucket: &str, key: &str, upload: &str) -> S3Result<UploadRef> {
     check_key(key)?;
     Ok(UploadRef { bucket: bucket.to_owned(), key: key.to_owned(), upload: parse_upload(upload)? })
 }
@@ -91,7 +91,7 @@ pub(crate) fn checksum_type(full_object: bool) -> ChecksumType {
     ChecksumType::from_static(if full_object { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE })
 }
 
-fn part_number(number: i32) -> S3Result<u16> {
+pub(crate) fn part_number(number: i32) -> S3Result<u16> {
     u16::try_from(number).ok().filter(|number| (1..=PARTS_MAX).contains(number)).ok_or_else(|| {
         s3_error!(InvalidArgument, "Part number must be an integer between 1 and {PARTS_MAX}, inclusive.")
     })

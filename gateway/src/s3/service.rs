@@ -12,13 +12,13 @@ use kovcheg_storage::object::types::Credential;
 use s3s::config::{S3Config as ProtocolConfig, StaticConfigProvider};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-    CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput,
-    DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput, PostObjectOutput, PutObjectInput,
-    PutObjectOutput, UploadPartInput, UploadPartOutput,
+    CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
+    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput,
+    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput, PostObjectOutput,
+    PutObjectInput, PutObjectOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::host::{DomainError, SingleDomain};
 use s3s::region::Region;
@@ -33,7 +33,7 @@ use crate::s3::auth::Gatekeeper;
 use crate::s3::context::Caller;
 use crate::s3::md5::Md5Pool;
 use crate::s3::names::url_encode;
-use crate::s3::{bucket, list, multipart, object, uploads};
+use crate::s3::{bucket, copy, list, multipart, object, uploads};
 
 /// The vault as S3 sees it.
 #[derive(Clone)]
@@ -96,6 +96,7 @@ operations! {
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = bucket::delete;
     list_buckets: ListBucketsInput => ListBucketsOutput = bucket::list;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = bucket::location;
+    copy_object: CopyObjectInput => CopyObjectOutput = copy::object;
     put_object: PutObjectInput => PutObjectOutput = object::put;
     get_object: GetObjectInput => GetObjectOutput = object::get;
     head_object: HeadObjectInput => HeadObjectOutput = object::head;
@@ -105,6 +106,7 @@ operations! {
     list_objects_v2: ListObjectsV2Input => ListObjectsV2Output = list::list_v2;
     create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput = multipart::create;
     upload_part: UploadPartInput => UploadPartOutput = multipart::part;
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput = copy::part;
     complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput = multipart::complete;
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
     list_parts: ListPartsInput => ListPartsOutput = multipart::list;

@@ -7,6 +7,8 @@ use kovcheg_format::manifest::{
 
 use crate::error::{StorageError, StorageResult};
 
+pub mod range;
+
 /// Stores a finished node and answers its id.
 pub type StoreNode<'a> = &'a mut dyn FnMut(&Node) -> StorageResult<ChunkId>;
 /// Loads a node by its id.
@@ -171,18 +173,24 @@ impl ManifestWalk {
 
     fn descend(&mut self, child: &Child, load: LoadNode<'_>) -> StorageResult<()> {
         let node = load(child.node)?;
-        if node.level() != child.level || node.len() != child.len || node.crc() != child.crc {
-            return Err(StorageError::NotAuthentic {
-                what: format!("manifest node {}", child.node),
-                reason: "it does not match what its parent says of it",
-            });
-        }
+        check_node(child, &node)?;
         match node {
             Node::Leaf(entries) => self.stack.extend(entries.into_iter().rev().map(Pending::Entry)),
             Node::Inner { children, .. } => self.stack.extend(children.into_iter().rev().map(Pending::Node)),
         }
         Ok(())
     }
+}
+
+/// A node must be what its parent says of it.
+fn check_node(child: &Child, node: &Node) -> StorageResult<()> {
+    if node.level() != child.level || node.len() != child.len || node.crc() != child.crc {
+        return Err(StorageError::NotAuthentic {
+            what: format!("manifest node {}", child.node),
+            reason: "it does not match what its parent says of it",
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Buckets, versions and uploads: what clients see of the vault.
 
 pub mod bucket;
+pub mod copy;
 pub mod denial;
 pub mod get;
 pub mod guard;

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::Metadata;
 
-use super::{Kept, check_version, metadata, parse_tags, refuse_unsupported, value};
+use super::{Kept, check_version, metadata, parse_tags, refuse_stray_copy, refuse_unsupported, value};
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs
@@ -34,8 +34,7 @@ fn what_is_not_built_is_refused_and_never_ignored() {
         ("x-amz-acl", "public-read-write"),
         ("x-amz-acl", "authenticated-read"),
         ("x-amz-grant-read", "id=1"),
-        ("x-amz-copy-source", "/b/k"),
-        ("x-amz-copy-source-range", "bytes=0-1"),
+        ("x-amz-copy-source-server-side-encryption-customer-key", "k"),
         ("x-amz-website-redirect-location", "/"),
         ("x-amz-write-offset-bytes", "1"),
         ("x-amz-mfa", "1 2"),
@@ -46,6 +45,24 @@ fn what_is_not_built_is_refused_and_never_ignored() {
     }
     assert_eq!(refused("x-amz-storage-class", "GLACIER"), "InvalidStorageClass");
     assert_eq!(refused("x-amz-security-token", "t"), "InvalidToken");
+}
+
+#[test]
+fn headers_of_a_copy_belong_to_copies() {
+    for (operation, name, is_fine) in [
+        ("CopyObject", "x-amz-copy-source", true),
+        ("CopyObject", "x-amz-copy-source-if-match", true),
+        ("CopyObject", "x-amz-copy-source-range", false),
+        ("UploadPartCopy", "x-amz-copy-source-range", true),
+        ("PutObject", "x-amz-copy-source-if-match", false),
+        ("CreateMultipartUpload", "x-amz-copy-source", false),
+        ("GetObject", "x-amz-copy-source", false),
+        ("GetObject", "x-amz-date", true),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static("/b/k"));
+        assert_eq!(refuse_stray_copy(operation, &headers).is_ok(), is_fine, "{operation} {name}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use kovcheg_format::id::ChunkId;
 use kovcheg_format::manifest::{Entry, Node, Root};
 use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
 
+use super::range::RangeCopy;
 use super::{ManifestBuilder, ManifestWalk};
 
 #[derive(Default)]
@@ -39,6 +40,28 @@ impl Nodes {
             out.push(found);
         }
         out
+    }
+}
+
+impl Nodes {
+    /// Copies the range that two numbers choose.
+    fn copy_range(&self, root: &Root, ends: (u64, u64)) -> ((u64, u64), Root) {
+        let (one, other) = (ends.0 % (root.len() + 1), ends.1 % (root.len() + 1));
+        let range = (one.min(other), one.max(other));
+        let copy = RangeCopy {
+            load: &|id| Ok(self.0.borrow()[&id].clone()),
+            piece_crc: &|piece| Ok(u64::from(piece.offset) << 32 | u64::from(piece.len)),
+            store: &mut |node| Ok(self.store(node)),
+            range,
+        };
+        (range, copy.copy(root).unwrap())
+    }
+
+    /// Every byte of the content: its chunk's first bytes, and where in the chunk it lies.
+    fn bytes(&self, root: &Root) -> Vec<(u32, u32)> {
+        let name = |id: &ChunkId| u32::from_le_bytes(*id.0.first_chunk().unwrap());
+        let entries = self.walk(root, 0).into_iter().map(|(entry, _)| entry);
+        entries.flat_map(|entry| (0..entry.len).map(move |at| (name(&entry.chunk), entry.offset + at))).collect()
     }
 }
 
@@ -77,6 +100,34 @@ proptest! {
         let from = if total == 0 { 0 } else { position % total };
         let tail: u64 = nodes.walk(&root, from).iter().map(|(entry, skip)| u64::from(entry.len) - skip).sum();
         prop_assert_eq!(tail, total - from);
+    }
+
+    /// Goal: a copied range is the range. Method: joined trees, any range, every byte of it named by chunk and offset; the checksum of
+    /// a piece stands for where it lies, so that pieces of pieces are seen too.
+    #[test]
+    fn a_range_is_what_a_walk_gives(parts in parts(), ends in any::<(u64, u64)>(), again in any::<(u64, u64)>()) {
+        let nodes = Nodes::default();
+        let mut joined = ManifestBuilder::default();
+        let mut store = |node: &Node| Ok(nodes.store(node));
+        for (seed, count) in parts {
+            joined.push_root(&nodes.build(&entries(seed, count)), &mut store).unwrap();
+        }
+        let root = joined.finish(&mut store).unwrap();
+        let (range, copied) = nodes.copy_range(&root, ends);
+        prop_assert_eq!(copied.len(), range.1 - range.0);
+        prop_assert_eq!(nodes.bytes(&copied), nodes.bytes(&root)[range.0 as usize..range.1 as usize].to_vec());
+        let (inner, twice) = nodes.copy_range(&copied, again);
+        prop_assert_eq!(nodes.bytes(&twice), nodes.bytes(&copied)[inner.0 as usize..inner.1 as usize].to_vec());
+    }
+
+    #[test]
+    fn a_copied_range_costs_little(seed in any::<u64>(), ends in any::<(u64, u64)>()) {
+        let nodes = Nodes::default();
+        let root = nodes.build(&entries(seed, 50_000));
+        let stored = nodes.0.borrow().len();
+        nodes.copy_range(&root, ends);
+        let new = nodes.0.borrow().len() - stored;
+        proptest::prop_assert!(new <= 8, "{new} new nodes for one range");
     }
 
     #[test]
