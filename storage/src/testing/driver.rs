@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::journal::sequencer::{Commit, Moment};
+use crate::object::copy::{CopySource, propose_copy, propose_part as propose_copied, take_range};
 use crate::object::get::ObjectCursor;
 use crate::object::put::{BodyWriter, WrittenBody};
 use crate::object::types::{DeleteOutcome, NamedPart, NewBucket, NewUpload, NewVersion, NoObserver, UploadRef};
@@ -148,6 +149,35 @@ pub fn put_part(
     decide(engine, commit_of(body), move |moment| {
         multipart::propose_part(moment, &upload, number, content, etag, Vec::new())
     })
+}
+
+/// Copies an object of a bucket to another key of it.
+pub fn copy_object(engine: &Engine, bucket_name: &str, from: &str, to: &str) -> StorageResult<VersionPut> {
+    let version = version::find(engine.index.as_ref(), bucket_name, from)?;
+    let source = CopySource { bucket: bucket_name.to_owned(), version };
+    let (name, key) = (bucket_name.to_owned(), to.to_owned());
+    decide(engine, empty(), move |moment| propose_copy(moment, &source, &name, &key, NewVersion::default(), &origin()))
+}
+
+/// Makes a range of an object of the upload's bucket a part; its ETag is `etag`.
+pub fn copy_part(
+    engine: &Arc<Engine>,
+    from: &str,
+    range: (u64, u64),
+    upload: &UploadRef,
+    number: u16,
+    etag: &str,
+) -> StorageResult<PartPut> {
+    let version = version::find(engine.index.as_ref(), &upload.bucket, from)?;
+    let copied = take_range(engine, &version, range.0, range.1)?;
+    let source = CopySource { bucket: upload.bucket.clone(), version };
+    let mut commit = empty();
+    commit.domain = source.version.domain;
+    commit.stripes = copied.filled.stripes;
+    commit.inline = copied.filled.inline;
+    commit.records = copied.filled.records;
+    let (upload, content) = (upload.clone(), (copied.content, etag.to_owned()));
+    decide(engine, commit, move |moment| propose_copied(moment, &source, &upload, number, content, Vec::new()))
 }
 
 /// Completes an upload.

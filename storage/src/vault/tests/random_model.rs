@@ -48,6 +48,8 @@ struct Schedule {
     decayed: BTreeSet<usize>,
     /// Disks that were fenced in this life.
     fenced: BTreeSet<usize>,
+    /// Not in the schedules of [`PAST`], which were found without copies and would be others with them.
+    copies: bool,
     log: Vec<String>,
 }
 
@@ -69,6 +71,7 @@ impl Schedule {
             missing: BTreeSet::new(),
             decayed: BTreeSet::new(),
             fenced: BTreeSet::new(),
+            copies: !PAST.contains(&seed),
             log: Vec::new(),
         };
         schedule.open(None)?;
@@ -135,6 +138,9 @@ impl Schedule {
         match step {
             Step::Upload(n) => drop(self.open_uploads.insert(*n)),
             Step::Part(n, ..) => drop(self.parts.insert(*n)),
+            Step::PartCopy(n, from, _) if self.state.contains_key(&format!("ledger/{from}")) => {
+                self.parts.insert(*n);
+            }
             Step::Complete(n) | Step::Abort(n) => {
                 self.open_uploads.remove(n);
                 self.parts.remove(n);
@@ -146,6 +152,9 @@ impl Schedule {
     }
 
     fn a_step(&mut self) -> Step {
+        if self.copies && self.rng.chance(1, 6) {
+            return self.a_copy();
+        }
         let sizes = [0, 10, 3000, 7000, 20_000, 90_000, 250_000];
         let size = sizes[self.rng.below(7) as usize];
         let upload = self.open_uploads.iter().copied().next();
@@ -166,6 +175,14 @@ impl Schedule {
             4 if self.bucket_there => Step::DropBucket("brief"),
             4 => Step::Bucket("brief"),
             _ => Step::Put(format!("key-{}", self.rng.below(8)), 1 + self.rng.below(12), size),
+        }
+    }
+
+    fn a_copy(&mut self) -> Step {
+        let from = format!("key-{}", self.rng.below(8));
+        match self.open_uploads.iter().copied().next() {
+            Some(n) if self.rng.chance(1, 2) => Step::PartCopy(n, from, (self.rng.bits(), self.rng.bits())),
+            _ => Step::Copy(from, format!("key-{}", self.rng.below(8))),
         }
     }
 

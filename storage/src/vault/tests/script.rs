@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kovcheg_format::id::UploadId;
 
 use super::bytes;
-use crate::error::StorageResult;
+use crate::error::{StorageError, StorageResult};
 use crate::index::memory::MemoryIndex;
 use crate::object::types::UploadRef;
+use crate::object::version;
 use crate::testing::driver::{
-    abort, complete, create_bucket, create_upload, delete, delete_bucket, origin, put, put_part,
+    abort, complete, copy_object, copy_part, create_bucket, create_upload, delete, delete_bucket, origin, put, put_part,
 };
 use crate::testing::faults::{Effect, OpKind, Rng, Rule};
 use crate::testing::sim_disk::SimPool;
@@ -30,12 +31,16 @@ pub enum Step {
     DropBucket(&'static str),
     /// Puts an object: key, seed of its content, bytes.
     Put(String, u64, usize),
+    /// Copies an object to another key.
+    Copy(String, String),
     /// Removes an object.
     Delete(String),
     /// Opens upload `n`.
     Upload(u8),
     /// Puts a part.
     Part(u8, u16, u64, usize),
+    /// Makes the range that two numbers choose of an object part 2.
+    PartCopy(u8, String, (u64, u64)),
     /// Completes upload `n` from all its parts.
     Complete(u8),
     /// Aborts upload `n`.
@@ -67,6 +72,7 @@ pub fn steps(seed: u64) -> Vec<Step> {
             steps.push(Step::Put(format!("key-{}", rng.below(6)), 1 + rng.below(8), size));
             if n == 2 {
                 steps.push(Step::Delete(format!("key-{}", rng.below(6))));
+                steps.push(Step::Copy(format!("key-{}", rng.below(6)), format!("copy-{round}")));
             }
         }
         let upload = u8::try_from(round).unwrap();
@@ -76,6 +82,9 @@ pub fn steps(seed: u64) -> Vec<Step> {
             steps.push(Step::Part(upload, 1, 90, 5 << 20));
         }
         steps.push(Step::Part(upload, 2, 95, 30_000));
+        if round % 2 == 1 {
+            steps.push(Step::PartCopy(upload, format!("key-{}", rng.below(6)), (rng.bits(), rng.bits())));
+        }
         steps.extend([Step::Denial, Step::Checkpoint]);
         match round {
             0 => steps.extend([Step::Complete(0), Step::DropBucket("brief"), Step::Reopen(vec![])]),
@@ -93,6 +102,19 @@ fn upload_ref(n: u8) -> UploadRef {
     UploadRef { bucket: "ledger".into(), key: format!("upload-{n}"), upload: UploadId([n + 1; 16]) }
 }
 
+fn range(len: u64, ends: (u64, u64)) -> (u64, u64) {
+    let (one, other) = (ends.0 % (len + 1), ends.1 % (len + 1));
+    (one.min(other), one.max(other))
+}
+
+/// A source that is not there makes no difference.
+fn unless_missing<T>(copied: StorageResult<T>) -> StorageResult<()> {
+    match copied {
+        Err(StorageError::NoSuchKey) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// The state after a step.
 #[must_use]
 pub fn next(state: &State, step: &Step) -> State {
@@ -102,6 +124,18 @@ pub fn next(state: &State, step: &Step) -> State {
         Step::Bucket(name) => drop(state.insert(format!("{name}/"), Arc::default())),
         Step::DropBucket(name) => drop(state.remove(&format!("{name}/"))),
         Step::Put(key, seed, len) => drop(state.insert(format!("ledger/{key}"), Arc::new(bytes(*seed, *len)))),
+        Step::Copy(from, to) => {
+            if let Some(content) = state.get(&format!("ledger/{from}")).cloned() {
+                state.insert(format!("ledger/{to}"), content);
+            }
+        }
+        Step::PartCopy(n, from, ends) => {
+            if let Some(content) = state.get(&format!("ledger/{from}")).cloned() {
+                let (start, end) = range(content.len() as u64, *ends);
+                let piece = content.get(start as usize..end as usize).unwrap();
+                state.insert(part(*n, 2), Arc::new(piece.to_vec()));
+            }
+        }
         Step::Delete(key) => drop(state.remove(&format!("ledger/{key}"))),
         Step::Upload(n) => drop(state.insert(part(*n, 0), Arc::default())),
         Step::Part(n, number, seed, len) => drop(state.insert(part(*n, *number), Arc::new(bytes(*seed, *len)))),
@@ -126,6 +160,11 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
         Step::Bucket(name) => create_bucket(engine, name).map(drop),
         Step::DropBucket(name) => delete_bucket(engine, name),
         Step::Put(key, seed, len) => put(engine, "ledger", key, &bytes(*seed, *len)).map(drop),
+        Step::Copy(from, to) => unless_missing(copy_object(engine, "ledger", from, to)),
+        Step::PartCopy(n, from, ends) => unless_missing(
+            version::find(engine.index.as_ref(), "ledger", from)
+                .and_then(|found| copy_part(engine, from, range(found.size, *ends), &upload_ref(*n), 2, "2")),
+        ),
         Step::Delete(key) => delete(engine, "ledger", key).map(drop),
         Step::Upload(n) => create_upload(engine, &upload_ref(*n)).map(drop),
         Step::Part(n, number, seed, len) => {
