@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -77,6 +78,20 @@ impl Refused {
         for word in words {
             assert!(said.contains(&word.to_lowercase()), "no {word:?} in the message:\n{}", self.said);
         }
+    }
+}
+
+/// Gives what is started back its default answer to Ctrl-C. A shell lets what it runs in the background ignore it, and ignored it
+/// stays in every child.
+pub fn hear_interrupts(command: &mut Command) {
+    // SAFETY: between fork and exec the closure does nothing but what is safe in a signal handler.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
 }
 
@@ -200,6 +215,7 @@ impl Vault {
         command.env("KOVCHEG_ROOT_ACCESS_KEY", &self.keys.access).env("KOVCHEG_ROOT_SECRET_KEY", &self.keys.secret);
         command.envs(self.more_env.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.folder.0).stdin(Stdio::null());
+        hear_interrupts(&mut command);
         command
     }
 

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::s3::{Client, Keys, http};
-use crate::support::vault::{Folder, free_port, wait_until};
+use crate::support::vault::{Folder, free_port, hear_interrupts, wait_until};
 
 /// What stands in for cargo: the binary is built, or this test would not run.
 const CARGO: &str = "#!/bin/sh\nif [ \"$1\" = build ]; then echo \"$@\" >>\"$ASKED\"; fi\n";
@@ -54,6 +54,7 @@ impl Scene {
         command.env("KOVCHEG_ADMIN", format!("127.0.0.1:{}", self.admin));
         command.env_remove("KOVCHEG_ROOT_ACCESS_KEY").env_remove("KOVCHEG_ROOT_SECRET_KEY");
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out).process_group(0);
+        hear_interrupts(&mut command);
         Running { child: command.spawn().expect("the script starts"), said }
     }
 
