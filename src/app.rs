@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kovcheg_admin::serve;
 use kovcheg_admin::socket::{AdminSocket, SOCKET_NAME, SocketError, connect};
 use kovcheg_gateway::s3;
+use kovcheg_gateway::s3::tls::Tls;
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::handle::VaultHandle;
 use kovcheg_storage::identity::{self, RootChange};
@@ -56,6 +57,7 @@ async fn run(mut config: Config, recorded: Recorded) -> Result<Outcome, AppError
     for warning in warnings(&Facts::gather(&config)) {
         tracing::warn!("WARNING: {warning}");
     }
+    let tls = load_tls(&config)?;
     folders::prepare(&config)?;
     if connect(&config.data_dir).await?.is_some() {
         return Err(SocketError::Answered(config.data_dir.join(SOCKET_NAME)).into());
@@ -76,7 +78,7 @@ async fn run(mut config: Config, recorded: Recorded) -> Result<Outcome, AppError
     control.put(vault);
     let ended = match signals.asked() {
         true => Ok(()),
-        false => serve_all(s3_listener, handle, &config, &mut signals, &control).await,
+        false => serve_all(S3 { listener: s3_listener, tls, handle }, &config, &mut signals, &control).await,
     };
     if matches!(ended, Err(AppError::Forced)) {
         return Err(AppError::Forced);
@@ -112,18 +114,28 @@ impl Stop {
     }
 }
 
-/// Serves the private socket and S3 until the first signal, then until both have ended.
-async fn serve_all(
+/// What S3 is served with.
+struct S3 {
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     handle: VaultHandle,
-    config: &Config,
-    signals: &mut Signals,
-    control: &Arc<Control>,
-) -> Result<(), AppError> {
+}
+
+/// The pair of the S3 listener, if there is one; SIGHUP takes it anew.
+fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, AppError> {
+    let Some(files) = config.tls.clone() else { return Ok(None) };
+    let tls = Arc::new(Tls::load(files)?);
+    let reloaded = Arc::clone(&tls);
+    Signals::on_hangup(move || reloaded.reload_aloud())?;
+    Ok(Some(tls))
+}
+
+/// Serves the private socket and S3 until the first signal, then until both have ended.
+async fn serve_all(s3: S3, config: &Config, signals: &mut Signals, control: &Arc<Control>) -> Result<(), AppError> {
     let stop = Stop::default();
     let socket = AdminSocket::bind(&config.data_dir).await?;
     let socket = tokio::spawn(serve::private(socket, control.clone(), stop.told()));
-    let ended = serve_s3(listener, handle, config, signals, control, &stop).await;
+    let ended = serve_s3(s3, config, signals, control, &stop).await;
     if matches!(ended, Err(AppError::Forced)) {
         return ended;
     }
@@ -135,16 +147,17 @@ async fn serve_all(
 
 /// Serves S3 until the first signal, then until it has drained.
 async fn serve_s3(
-    listener: TcpListener,
-    handle: VaultHandle,
+    s3: S3,
     config: &Config,
     signals: &mut Signals,
     control: &Control,
     stop: &Stop,
 ) -> Result<(), AppError> {
-    let mut serving = std::pin::pin!(s3::server::serve(listener, handle, config.s3.clone(), stop.told()));
+    let scheme = if s3.tls.is_some() { "https" } else { "http" };
+    let S3 { listener, tls, handle } = s3;
+    let mut serving = std::pin::pin!(s3::server::serve(listener, tls, handle, config.s3.clone(), stop.told()));
     tracing::info!(
-        endpoint = %format_args!("http://{}", config.s3_listen),
+        endpoint = %format_args!("{scheme}://{}", config.s3_listen),
         region = config.s3.region,
         admin = %config.admin_listen,
         "serving S3, path style"

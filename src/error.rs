@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use kovcheg_admin::client::ClientError;
 use kovcheg_admin::socket::SocketError;
+use kovcheg_gateway::s3::tls::TlsError;
 use kovcheg_storage::error::StorageError;
 use thiserror::Error;
 
@@ -34,6 +35,9 @@ pub enum AppError {
     /// The admin socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// Certificate and key of the S3 listener.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The S3 listener ended.
     #[error("the S3 listener failed: {0}")]
     Gateway(String),

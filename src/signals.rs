@@ -1,6 +1,7 @@
 //! How a server is asked to end: SIGTERM or SIGINT once for a clean end, a second time to end at once.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +26,23 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             seen: 0,
         })
+    }
+
+    /// Calls `act` at every SIGHUP from now on, off the async threads.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn on_hangup(act: impl Fn() + Send + Sync + 'static) -> Result<(), AppError> {
+        let failed = |error: std::io::Error| AppError::Machinery { what: "signal handling", reason: error.to_string() };
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        let act = Arc::new(act);
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                let act = Arc::clone(&act);
+                let _ = tokio::task::spawn_blocking(move || act()).await;
+            }
+        });
+        Ok(())
     }
 
     /// Waits for the next of either. May be dropped and called again without losing one.

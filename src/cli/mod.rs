@@ -8,6 +8,7 @@ mod rebuild;
 mod serve;
 mod show;
 mod status;
+mod tls;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +51,9 @@ enum Command {
     /// The root key and its recovery kit
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Certificates of the S3 endpoint
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
 }
 
 #[derive(Subcommand)]
@@ -76,6 +80,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, AppError> {
         Command::RebuildIndex(arguments) => rebuild::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Key(command) => key::run(&command),
+        Command::Tls(command) => tls::run(&command),
     }
 }
 
@@ -97,6 +102,8 @@ mod tests {
             "kovcheg serve",
             "kovcheg serve --config c.toml --data d --s3-listen 127.0.0.1:9000 --admin-listen 127.0.0.1:9001",
             "kovcheg serve --allow-plain-http",
+            "kovcheg serve --tls-cert c --tls-key k",
+            "kovcheg tls self-signed --name a --name 10.0.0.1 --out d --days 30 --replace --json",
             "kovcheg status --data d --json",
             "kovcheg disk list --data d --json",
             "kovcheg verify --bucket b --data d --json",
@@ -107,9 +114,14 @@ mod tests {
         ] {
             assert!(parses(line), "{line}");
         }
-        for line in
-            ["kovcheg", "kovcheg serve --s3-listen nowhere", "kovcheg inspect", "kovcheg disk", "kovcheg serve x"]
-        {
+        for line in [
+            "kovcheg",
+            "kovcheg serve --s3-listen nowhere",
+            "kovcheg inspect",
+            "kovcheg disk",
+            "kovcheg serve x",
+            "kovcheg serve --tls-cert c",
+        ] {
             assert!(!parses(line), "{line}");
         }
     }

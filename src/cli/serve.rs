@@ -1,6 +1,7 @@
 //! `kovcheg serve`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -25,6 +26,12 @@ pub struct ServeArguments {
     /// Serve plain HTTP on addresses that are not loopback: bodies cross the network readably
     #[arg(long)]
     allow_plain_http: bool,
+    /// Serve S3 over TLS with this certificate (PEM, those that signed it behind it)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate (PEM); taken anew with it when the files change, and on SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -35,6 +42,8 @@ Examples:
       a vault on the disks that the configuration lists
   KOVCHEG_ROOT_ACCESS_KEY=... KOVCHEG_ROOT_SECRET_KEY=... kovcheg serve --data /srv/vault
       with root credentials of your own; they win over stored ones
+  kovcheg serve --s3-listen 0.0.0.0:9000 --tls-cert tls.crt --tls-key tls.key
+      over TLS, for the network; `kovcheg tls self-signed` makes a pair to begin with
 
 Without those two variables, root credentials are made at first start and shown once on a terminal, or written to
 DIR/root-credentials (mode 0600) where there is none; so is the recovery kit (DIR/recovery-kit).
@@ -48,6 +57,7 @@ pub fn run(arguments: &ServeArguments) -> Result<Outcome, AppError> {
         s3_listen: arguments.s3_listen,
         admin_listen: arguments.admin_listen,
         allow_plain_http: arguments.allow_plain_http,
+        tls: arguments.tls_cert.clone().zip(arguments.tls_key.clone()),
     })?;
     start_logs(&config.log)?;
     run_server(config)

@@ -172,6 +172,15 @@ pub fn address(key: &'static str, text: &str, given: Option<SocketAddr>) -> Resu
     parsed.map_err(|_| absurd(key, text, "write an address and a port, as in \"127.0.0.1:9000\""))
 }
 
+/// Refuses a certificate without its key, and a key without its certificate.
+pub fn both_or_neither(cert: &Path, key: &Path) -> Result<(), ConfigError> {
+    match (cert.as_os_str().is_empty(), key.as_os_str().is_empty()) {
+        (false, true) => Err(absurd("s3.tls_key", "\"\"", "the certificate `s3.tls_cert` needs its key")),
+        (true, false) => Err(absurd("s3.tls_cert", "\"\"", "the key `s3.tls_key` needs its certificate")),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses an address that others can reach.
 pub fn loopback(key: &'static str, address: SocketAddr) -> Result<(), ConfigError> {
     let canonical = address.ip().to_canonical();
@@ -186,7 +195,9 @@ pub fn places(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::DuplicateDisk(disk.clone()));
         }
     }
-    for (key, path) in [("vault.key_file", &config.key_file), ("vault.index_dir", &config.index_dir)] {
+    let mut apart = vec![("vault.key_file", &config.key_file), ("vault.index_dir", &config.index_dir)];
+    apart.extend(config.tls.as_ref().map(|tls| ("s3.tls_key", &tls.key)));
+    for (key, path) in apart {
         let path = real(path);
         if let Some(disk) = disks.iter().find(|disk| path.starts_with(disk)) {
             return Err(ConfigError::OnDataDisk { key, disk: disk.clone() });

@@ -76,8 +76,8 @@ pub enum ConfigError {
     /// Unencrypted HTTP beyond this machine, which nobody asked for.
     #[error(
         "refusing plain HTTP on {address} (`{key}`): it is not a loopback address, so keys and data would cross the \
-         network readably; put a TLS proxy in front of a loopback address, or say --allow-plain-http where the network \
-         is trusted"
+         network readably; give --tls-cert and --tls-key (`kovcheg tls self-signed` makes a pair), or say --allow-plain-http where \
+         the network is trusted"
     )]
     PlainHttp {
         /// The key, with its table.

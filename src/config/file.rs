@@ -103,6 +103,10 @@ pub struct S3Section {
     pub listen: String,
     /// Whether plain HTTP may be served beyond loopback.
     pub allow_plain_http: bool,
+    /// File of the certificate; empty for plain HTTP.
+    pub tls_cert: PathBuf,
+    /// File of its private key.
+    pub tls_key: PathBuf,
     /// Region.
     pub region: String,
     /// Refuse signatures for other regions.
@@ -133,6 +137,8 @@ impl Default for S3Section {
         Self {
             listen: "127.0.0.1:9000".to_owned(),
             allow_plain_http: false,
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
             region: s3.region,
             region_enforced: s3.region_enforced,
             domain: s3.domain.unwrap_or_default(),

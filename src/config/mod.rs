@@ -19,6 +19,7 @@ use std::time::Duration;
 use kovcheg_format::record::bucket::ChunkProfile;
 use kovcheg_format::superblock::FailureDomain;
 use kovcheg_gateway::config::S3Config;
+use kovcheg_gateway::s3::tls::TlsFiles;
 use kovcheg_storage::config::EngineConfig;
 use kovcheg_storage::vault::{DiskSpec, OpenOptions};
 
@@ -38,6 +39,8 @@ pub struct Overrides {
     pub admin_listen: Option<SocketAddr>,
     /// `--allow-plain-http`.
     pub allow_plain_http: bool,
+    /// `--tls-cert` and `--tls-key`.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// A configuration that can work.
@@ -63,6 +66,8 @@ pub struct Config {
     pub s3_listen: SocketAddr,
     /// Settings of the gateway.
     pub s3: S3Config,
+    /// Certificate and key of the S3 listener; plain HTTP without them.
+    pub tls: Option<TlsFiles>,
     /// Admin listener.
     pub admin_listen: SocketAddr,
     /// Settings of the engine.
@@ -101,8 +106,11 @@ impl Config {
         let data_dir = overrides.data.clone().unwrap_or_else(|| file.vault.data_dir.clone());
         let s3_listen = check::address("s3.listen", &file.s3.listen, overrides.s3_listen)?;
         let admin_listen = check::address("admin.listen", &file.admin.listen, overrides.admin_listen)?;
+        let tls = tls_files(&file, overrides, &data_dir)?;
         if !(overrides.allow_plain_http || file.s3.allow_plain_http) {
-            check::loopback("s3.listen", s3_listen)?;
+            if tls.is_none() {
+                check::loopback("s3.listen", s3_listen)?;
+            }
             check::loopback("admin.listen", admin_listen)?;
         }
         let s3 = s3_config(&file);
@@ -117,6 +125,7 @@ impl Config {
             force_missing: file.vault.force_missing,
             s3_listen,
             s3,
+            tls,
             admin_listen,
             engine: engine_config(&file)?,
             log: file.log,
@@ -168,6 +177,16 @@ fn disk_spec(data_dir: &Path, entry: &file::DiskEntry) -> DiskSpec {
         country: entry.country.clone(),
     };
     DiskSpec { path: data_dir.join(&entry.path), failure_domain }
+}
+
+/// The command line's pair, relative to where the process was started, or the file's.
+fn tls_files(file: &FileConfig, overrides: &Overrides, data_dir: &Path) -> Result<Option<TlsFiles>, ConfigError> {
+    if let Some((cert, key)) = overrides.tls.clone() {
+        return Ok(Some(TlsFiles { cert, key }));
+    }
+    check::both_or_neither(&file.s3.tls_cert, &file.s3.tls_key)?;
+    let given = !file.s3.tls_cert.as_os_str().is_empty();
+    Ok(given.then(|| TlsFiles { cert: data_dir.join(&file.s3.tls_cert), key: data_dir.join(&file.s3.tls_key) }))
 }
 
 fn s3_config(file: &FileConfig) -> S3Config {

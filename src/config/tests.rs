@@ -227,3 +227,18 @@ fn plain_http_stays_on_loopback_unless_said_otherwise() {
     let admin = load("[admin]\nlisten = '0.0.0.0:9001'").unwrap_err();
     assert!(matches!(admin, ConfigError::PlainHttp { key: "admin.listen", .. }), "{admin}");
 }
+
+#[test]
+fn tls_lets_others_reach_s3_and_comes_in_pairs() {
+    let with = |s3: &str| load(&format!("[s3]\nlisten = \"0.0.0.0:9000\"\n{s3}"));
+    assert!(matches!(with(""), Err(ConfigError::PlainHttp { key: "s3.listen", .. })));
+    let tls = with("tls_cert = \"tls.crt\"\ntls_key = \"/etc/tls.key\"").unwrap().tls.unwrap();
+    assert_eq!(tls.cert, Path::new("./kovcheg-data/tls.crt"));
+    assert_eq!(tls.key, Path::new("/etc/tls.key"));
+    assert!(matches!(with("tls_cert = \"a\""), Err(ConfigError::Absurd { key: "s3.tls_key", .. })));
+    assert!(matches!(with("tls_key = \"a\""), Err(ConfigError::Absurd { key: "s3.tls_cert", .. })));
+    let on_disk = with("tls_cert = \"a\"\ntls_key = \"disk0/tls.key\"");
+    assert!(matches!(on_disk, Err(ConfigError::OnDataDisk { key: "s3.tls_key", .. })));
+    let admin = "[s3]\ntls_cert = \"a\"\ntls_key = \"b\"\n[admin]\nlisten = \"0.0.0.0:9001\"";
+    assert!(matches!(load(admin), Err(ConfigError::PlainHttp { key: "admin.listen", .. })), "metrics are still plain");
+}

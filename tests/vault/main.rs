@@ -42,4 +42,5 @@ mod root_override;
 mod roundtrip;
 mod secrets;
 mod start_after_crash;
+mod tls;
 mod uploads;

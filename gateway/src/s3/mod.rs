@@ -1,6 +1,6 @@
 //! The S3 protocol: `s3s` verifies signatures and parses requests, the files here decide what they mean.
 //!
-//! - [`server`]: listener, connections, limits, shutdown; `layer`: one request from head to metrics;
+//! - [`server`]: listener, connections, limits, shutdown; [`tls`]; `layer`: one request from head to metrics;
 //! - [`auth`]: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
 //! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `copy`, `list`, `multipart`, `uploads`; `body`: streams into the vault;
 //!   `md5`: their ETags.
@@ -27,4 +27,5 @@ mod range;
 mod respond;
 pub mod server;
 pub mod service;
+pub mod tls;
 mod uploads;

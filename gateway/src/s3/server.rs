@@ -13,16 +13,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kovcheg_storage::handle::VaultHandle;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tracing::Instrument as _;
 
 use crate::config::S3Config;
 use crate::metrics::{CONNECTIONS, Counted, describe, refused};
 use crate::s3::layer::{Shared, connection_span, respond};
 use crate::s3::service::{BuildError, build};
+use crate::s3::tls::{LOOK_EVERY, Tls};
 use crate::stream::WriteIdle;
 
 /// Connections above the limit that are answered 503 at a time; further ones are closed unanswered.
@@ -32,6 +34,8 @@ const REFUSING_TIME: Duration = Duration::from_secs(5);
 /// Most headers of a request: room for all the metadata that S3 allows, one header an item. Beyond, hyper answers 431 without a
 /// document and closes the connection.
 const HEADERS_MAX: usize = 256;
+/// How often a certificate that ends soon is complained about.
+const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Pause after a failed accept (usually: no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,13 +47,14 @@ pub enum ServeError {
     Build(#[from] BuildError),
 }
 
-/// Serves S3 on `listener` until `shutdown` resolves; then takes no more connections, lets requests in progress end within
+/// Serves S3 on `listener`, over TLS if there is any, until `shutdown` resolves; then takes no more connections, lets requests in progress end within
 /// `config.shutdown_deadline`, and cuts the rest. What was cut was not acknowledged.
 ///
 /// # Errors
 /// [`ServeError`] before the first connection is taken; afterwards troubles of single connections are only logged.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     vault: VaultHandle,
     config: S3Config,
     shutdown: impl Future<Output = ()> + Send,
@@ -61,16 +66,21 @@ pub async fn serve(
     let limits = Limits::new(&config);
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let mut look = interval(LOOK_EVERY);
+    let mut warn = interval(WARN_EVERY);
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            _ = look.tick(), if tls.is_some() => with(&tls, Tls::look),
+            _ = warn.tick(), if tls.is_some() => with(&tls, Tls::warn_of_end),
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
                     if let Some(place) = limits.place() {
-                        let connection = connection(Arc::clone(&shared), stream, address, place, stopping.clone());
+                        let connection =
+                            connection(Arc::clone(&shared), tls.clone(), stream, address, place, stopping.clone());
                         connections.spawn(connection.instrument(connection_span(address)));
                     }
                 }
@@ -124,8 +134,16 @@ impl Limits {
     }
 }
 
+/// Looks at files, off the async threads.
+fn with(tls: &Option<Arc<Tls>>, act: fn(&Tls)) {
+    if let Some(tls) = tls.clone() {
+        tokio::task::spawn_blocking(move || act(&tls));
+    }
+}
+
 async fn connection(
     shared: Arc<Shared>,
+    tls: Option<Arc<Tls>>,
     stream: TcpStream,
     address: SocketAddr,
     place: Place,
@@ -135,6 +153,25 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "TCP_NODELAY could not be set");
     }
+    let Some(tls) = tls else { return speak_http(shared, stream, address, place, stopping).await };
+    let stream = tokio::select! {
+        stream = tls.accept(stream) => stream,
+        _ = stopping.wait_for(|stop| *stop) => None,
+    };
+    if let Some(stream) = stream {
+        speak_http(shared, stream, address, place, stopping).await;
+    }
+}
+
+async fn speak_http<S>(
+    shared: Arc<Shared>,
+    stream: S,
+    address: SocketAddr,
+    place: Place,
+    mut stopping: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let overloaded = place.overloaded;
     let config = Arc::clone(&shared.config);
     let heard = Arc::new(AtomicBool::new(false));
