@@ -32,6 +32,7 @@ mod lock;
 pub mod pool;
 mod returning;
 mod start;
+mod tail;
 pub mod verify;
 
 pub use kit::recover_key;

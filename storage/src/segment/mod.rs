@@ -6,5 +6,6 @@ pub mod open;
 pub mod reader;
 pub mod repair;
 pub mod room;
+pub mod spare;
 pub mod store;
 pub mod stripe;

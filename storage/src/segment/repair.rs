@@ -76,6 +76,11 @@ impl Mender {
                 loaded => return loaded,
             }
         }
+        if opened.kind == StripeKind::Journal
+            && let Some(stripe) = self.load_spare(opened, offset, accept)?
+        {
+            return Ok(Some(stripe));
+        }
         damage.map_or(Ok(None), Err)
     }
 

@@ -36,7 +36,7 @@ use crate::vault::epoch::{self, Begun};
 use crate::vault::first_start::{NewPool, make_if_new};
 use crate::vault::pool::{FoundPool, choose, slots, survey, write_refusal};
 use crate::vault::returning::Gate;
-use crate::vault::{OpenOptions, Parts, disk_states, index_dir, keyrings, operator};
+use crate::vault::{OpenOptions, Parts, disk_states, index_dir, keyrings, operator, tail};
 
 /// A vault that serves.
 pub struct Started {
@@ -184,6 +184,11 @@ pub fn start(parts: Parts) -> StorageResult<Started> {
         let gate = Gate { mender: &mender, index, seen: &seen, unproven: &unproven, epoch: life.epoch };
         gate.admit(&mut base.found)?;
         base.read_only = epoch::refusal(&base.found, life.epoch, parts.force_missing);
+    }
+    if base.read_only.is_none()
+        && let Err(error) = tail::protect(&mender, parts.index.as_ref())
+    {
+        base.read_only = Some(read_only_reason(error)?);
     }
     if base.read_only.is_none() {
         cut_open_segments(&mender, &recovered)?;

@@ -23,8 +23,9 @@ use crate::vault::Vault;
 
 /// Schedules of the usual run.
 const ROUNDS: u64 = 120;
-/// Schedules that once lost something: a tail accepted while a disk was away was not rewritten to full width.
-const PAST: [u64; 2] = [500_684, 500_729];
+/// Schedules that once lost something: a tail accepted while a disk was away was not rewritten to full width; one whose disk had
+/// never got its shard was lost with two other disks when that one was back.
+const PAST: [u64; 4] = [500_684, 500_729, 20_261_335, 20_262_328];
 /// Acts of a schedule.
 const ACTS: u64 = 60;
 /// Disks that may be impaired at a time: m.
