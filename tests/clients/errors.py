@@ -49,7 +49,7 @@ expect("InvalidArgument", 400, s3.create_multipart_upload, Bucket="errors", Key=
 # What is not built says so; nothing pretends.
 expect("NotImplemented", 501, s3.get_bucket_versioning, Bucket="errors")
 expect("NotImplemented", 501, s3.put_object_tagging, **there, Tagging={"TagSet": []})
-expect("NotImplemented", 501, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there")
+expect("NotImplemented", 501, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there?versionId=abc")
 sse = {"ServerSideEncryption": "aws:kms"}
 expect("NotImplemented", 501, s3.put_object, **there, Body=b"again", **sse)
 assert s3.get_object(**there)["Body"].read() == b"content"
