@@ -104,7 +104,9 @@ impl Mender {
 
     /// The spare that one disk holds, proved by its checksums and by the stripe's hash.
     fn spare_on(&self, slot: &DiskSlot, segment: SegmentId, offset: u64) -> Option<(ShardHeader, Vec<u8>)> {
-        let file = slot.readable()?.open(&name(segment, offset)).ok()?;
+        // A disk that does not answer must not hold up the others.
+        let disk = slot.readable().filter(|_| !slot.is_late())?;
+        let file = disk.open(&name(segment, offset)).ok()?;
         let len = usize::try_from(file.len().ok()?).ok()?;
         let bytes = file.read(0, len).wait(self.disks.deadline).ok()?;
         let front = ShardFront::decode(&bytes).ok()?;
