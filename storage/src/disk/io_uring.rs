@@ -16,12 +16,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use parking_lot::Mutex;
 
+use super::ending::Ending;
 use super::host::{HostDisk, Outcome, Queue, Request};
 use super::progress::{Progress, Step};
 use super::{DiskError, DiskResult};
@@ -140,11 +140,12 @@ struct Sent {
     request: Request,
 }
 
-/// The way to the ring's thread. Dropping it finishes what was handed over, then joins the thread.
+/// The way to the ring's thread. Dropping it finishes what was handed over and waits for the thread, but not for long: see
+/// [`Ending`].
 struct Ring {
     sender: Option<Sender<Sent>>,
     alarm: Arc<Alarm>,
-    thread: Option<JoinHandle<()>>,
+    ending: Ending,
 }
 
 impl Ring {
@@ -165,12 +166,15 @@ impl Ring {
             polling: false,
             closing: false,
         };
-        let thread = std::thread::Builder::new().name("kovcheg-uring".to_owned()).spawn(move || {
+        let (alive, ending) = Ending::new();
+        let drive = move || {
             if let Err(error) = driver.run() {
                 tracing::error!(%error, "io_uring stopped answering; its disks are closed");
             }
-        })?;
-        Ok(Self { sender: Some(sender), alarm, thread: Some(thread) })
+            drop((driver, alive));
+        };
+        drop(std::thread::Builder::new().name("kovcheg-uring".to_owned()).spawn(drive)?);
+        Ok(Self { sender: Some(sender), alarm, ending })
     }
 
     fn push(&self, sent: Sent) {
@@ -188,10 +192,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         self.sender = None;
         self.alarm.raise();
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing left to hand back; its tickets answer `Closed`.
-            let _ = thread.join();
-        }
+        self.ending.wait("io_uring");
     }
 }
 

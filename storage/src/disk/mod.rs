@@ -6,9 +6,11 @@
 
 pub mod buffer;
 pub mod crashsafe;
+mod ending;
 pub mod host;
 pub mod io_uring;
 pub mod open;
+pub mod patient;
 pub mod payload;
 pub mod pieces;
 pub mod plain;

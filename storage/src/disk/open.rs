@@ -9,6 +9,7 @@ use kovcheg_format::units::BLOCK_LEN;
 
 use super::host::HostDisk;
 use super::io_uring::{UringOptions, open_uring};
+use super::patient::{PatientDisk, within};
 use super::plain::{PlainOptions, open_plain};
 use super::{AlignedBuf, Disk, DiskError, DiskResult};
 
@@ -48,6 +49,22 @@ impl fmt::Display for Refused {
     }
 }
 
+/// Opens existing folders as disks, all at the same time. One that does not answer by the deadline is [`DiskError::Late`] and holds
+/// up no other; neither does one that stops to answer later (see [`patient`](super::patient)).
+pub fn open_disks(paths: &[&Path], choice: DriverChoice, deadline: Duration) -> Vec<DiskResult<Arc<dyn Disk>>> {
+    let open_one = |path: &Path| {
+        let label = path.display().to_string();
+        let path = path.to_owned();
+        let disk = within(&label, deadline.max(PROBE_DEADLINE), move || open_disk(&path, choice))?;
+        Ok(Arc::new(PatientDisk::new(disk, deadline)) as Arc<dyn Disk>)
+    };
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = paths.iter().map(|path| scope.spawn(move || open_one(path))).collect();
+        let closed = |path: &Path| Err(DiskError::Closed { disk: path.display().to_string() });
+        opening.into_iter().zip(paths).map(|(disk, path)| disk.join().unwrap_or_else(|_| closed(path))).collect()
+    })
+}
+
 /// Opens an existing folder as a disk.
 pub fn open_disk(path: &Path, choice: DriverChoice) -> DiskResult<Arc<dyn Disk>> {
     if choice == DriverChoice::Plain {
@@ -57,6 +74,8 @@ pub fn open_disk(path: &Path, choice: DriverChoice) -> DiskResult<Arc<dyn Disk>>
     drop(std::fs::read_dir(path).map_err(|error| DiskError::io("open", ".", &path.display().to_string(), error))?);
     match open_and_probe(path) {
         Ok(disk) => Ok(Arc::new(disk)),
+        // Who does not answer answers other threads no sooner.
+        Err((_, error @ DiskError::Late(_))) => Err(error),
         Err((_, error)) if choice == DriverChoice::Uring => Err(error),
         Err((refused, error)) => {
             tracing::warn!(

@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
+use super::ending::Ending;
 use super::host::{HostDisk, Outcome, Queue, Request};
 use super::progress::{Progress, Step};
 use super::{DiskError, DiskResult};
@@ -39,22 +39,26 @@ pub fn open_plain(path: &Path, options: PlainOptions) -> DiskResult<HostDisk> {
     HostDisk::open(path, "plain", 0, Arc::new(pool))
 }
 
-/// The threads of one disk. Dropping it finishes what was handed over, then joins them.
+/// The threads of one disk. Dropping it finishes what was handed over and waits for them, but not for long: see [`Ending`].
 struct Pool {
     sender: Option<Sender<Request>>,
-    threads: Vec<JoinHandle<()>>,
+    ending: Ending,
 }
 
 impl Pool {
     fn start(options: PlainOptions) -> io::Result<Self> {
         let (sender, receiver) = bounded(options.queue.max(1));
-        let mut pool = Self { sender: Some(sender), threads: Vec::new() };
+        let (alive, ending) = Ending::new();
         for _ in 0..options.threads.max(1) {
             let receiver: Receiver<Request> = receiver.clone();
-            let work = move || receiver.iter().for_each(perform);
-            pool.threads.push(std::thread::Builder::new().name("kovcheg-disk".to_owned()).spawn(work)?);
+            let alive = alive.clone();
+            let work = move || {
+                receiver.iter().for_each(perform);
+                drop(alive);
+            };
+            drop(std::thread::Builder::new().name("kovcheg-disk".to_owned()).spawn(work)?);
         }
-        Ok(pool)
+        Ok(Self { sender: Some(sender), ending })
     }
 }
 
@@ -74,10 +78,7 @@ impl Queue for Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.sender = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has nothing left to hand back; its tickets answer `Closed`.
-            let _ = thread.join();
-        }
+        self.ending.wait("a disk");
     }
 }
 

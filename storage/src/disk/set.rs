@@ -10,7 +10,7 @@ use kovcheg_format::record::pool::DiskState;
 use kovcheg_format::superblock::FailureDomain;
 use parking_lot::RwLock;
 
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskResult, Ticket};
 use crate::status::DiskStatus;
 
 /// Bad ranges after which a disk gets no more writes (R13): far above what a healthy disk shows in its life, far below what a
@@ -149,10 +149,20 @@ impl DiskSlot {
         self.roomy.load(Ordering::Relaxed) && self.found_full.read().is_none_or(|at| at.elapsed() >= FULL_FOR)
     }
 
-    /// Notes that a read was not answered in time.
+    /// Notes that it did not answer in time: for a minute reads go around the disk, and it gets no more writes (R13).
     pub fn note_late(&self) {
         tracing::warn!(disk = %self.label, "disk does not answer: its shards count as lost for a minute");
         *self.late.write() = Some(Instant::now());
+        self.fence("it did not answer in time");
+    }
+
+    /// Waits for a read, at most `deadline`, and notes when it does not come.
+    pub fn wait_for<T>(&self, read: Ticket<T>, deadline: Duration) -> DiskResult<T> {
+        let answer = read.wait(deadline);
+        if let Err(DiskError::Late(_)) = &answer {
+            self.note_late();
+        }
+        answer
     }
 
     /// Whether it did not answer a moment ago: whoever reads goes around it instead of waiting as well.

@@ -71,7 +71,11 @@ impl ShardFiles {
         let Some(disk) = slot.readable() else {
             return Err(DiskError::Closed { disk: slot.label.clone() });
         };
-        let file = disk.open(&name(kind, segment))?;
+        let opened = disk.open(&name(kind, segment));
+        if let Err(DiskError::Late(_)) = &opened {
+            slot.note_late();
+        }
+        let file = opened?;
         self.put(slot.id, segment, file.clone());
         Ok(file)
     }

@@ -92,11 +92,11 @@ impl SegmentReader {
         let pieces = self.start_pieces(&opened, range);
         let mut out = Vec::with_capacity(range.len);
         for piece in pieces {
-            let answer = piece.ticket?.wait(self.mender.disks.deadline);
-            if let (Err(DiskError::Late(_)), Some(slot)) = (&answer, &piece.slot) {
-                slot.note_late();
-            }
-            let buffer = answer?;
+            let (ticket, deadline) = (piece.ticket?, self.mender.disks.deadline);
+            let buffer = match &piece.slot {
+                Some(slot) => slot.wait_for(ticket, deadline)?,
+                None => ticket.wait(deadline)?,
+            };
             out.extend_from_slice(buffer.get(piece.skip..piece.skip + piece.len).unwrap_or(&[]));
         }
         Ok(out)

@@ -11,7 +11,7 @@ use kovcheg_format::shard::{ShardFront, ShardHeader, StripeKind, disk_len, strip
 use kovcheg_format::units::BLOCK_LEN;
 
 use crate::disk::set::{DiskSet, DiskSlot};
-use crate::disk::{AlignedBuf, DiskError, DiskFile, DiskResult, Pieces};
+use crate::disk::{AlignedBuf, DiskError, DiskFile, DiskResult, Pieces, Ticket};
 use crate::erasure::code::Code;
 use crate::error::{StorageError, StorageResult};
 use crate::segment::files::{self, ShardFiles};
@@ -230,13 +230,13 @@ impl Mender {
     ) -> Option<ShardHeader> {
         let file = self.files.get(slot, kind, segment).ok()?;
         let block = usize::try_from(BLOCK_LEN).unwrap_or(4096);
-        let front = ShardFront::decode(&file.read(offset, block).wait(self.disks.deadline).ok()?).ok()?;
+        let front = ShardFront::decode(&slot.wait_for(file.read(offset, block), self.disks.deadline).ok()?).ok()?;
         let head = front.header;
         if (head.pool, head.segment, head.offset, head.kind) != (self.disks.pool, segment, offset, kind) {
             return None;
         }
         let whole = usize::try_from(head.disk_len()).ok()?;
-        let bytes = file.read(offset, whole).wait(self.disks.deadline).ok()?;
+        let bytes = slot.wait_for(file.read(offset, whole), self.disks.deadline).ok()?;
         let data = bytes.get(head.data_offset()..)?.get(..head.shard_len as usize)?;
         front.data_is_sound(data).then_some(head)
     }
@@ -266,10 +266,14 @@ impl Mender {
                 (index, slot, ticket)
             })
             .collect();
-        started
-            .into_iter()
-            .map(|(index, slot, ticket)| (index, slot, ticket.and_then(|ticket| ticket.wait(self.disks.deadline))))
-            .collect()
+        let wait = |(index, slot, ticket): (usize, Option<Arc<DiskSlot>>, DiskResult<Ticket<AlignedBuf>>)| {
+            let answer = ticket.and_then(|ticket| match &slot {
+                Some(slot) => slot.wait_for(ticket, self.disks.deadline),
+                None => ticket.wait(self.disks.deadline),
+            });
+            (index, slot, answer)
+        };
+        started.into_iter().map(wait).collect()
     }
 
     fn belongs(&self, opened: &SegmentOpened, offset: u64, index: usize, header: &ShardHeader) -> bool {

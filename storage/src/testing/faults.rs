@@ -80,7 +80,7 @@ pub enum Effect {
     Misdirect,
     /// Read: answered with some bits flipped, this time only.
     Flip,
-    /// Is done, but never answered.
+    /// Is done, but not answered before `SimPool::release_hung` or a reboot; whoever asked for a name or folder is held up.
     Hang,
     /// Is done, and answered after this time.
     Delay(Duration),

@@ -76,7 +76,7 @@ struct World {
     cut: Option<(u64, CutPoint)>,
     write_hook: Option<WriteHook>,
     sync_hook: Option<SyncHook>,
-    /// Promises of operations that hang for ever.
+    /// What operations that hang wait for: promises, and ends of channels.
     hung: Vec<Box<dyn Any + Send>>,
 }
 
@@ -182,6 +182,13 @@ impl SimPool {
     /// Ends all faults by rule.
     pub fn clear_rules(&self) {
         self.world.lock().faults.clear();
+    }
+
+    /// Lets go of operations that hang: those that wait for a name or folder answer, tickets answer `Closed`.
+    pub fn release_hung(&self) {
+        // Not under the lock: whoever is let go comes back for it.
+        let hung = std::mem::take(&mut self.world.lock().hung);
+        drop(hung);
     }
 
     /// Operations of a kind so far, over all disks and boots.

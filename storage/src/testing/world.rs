@@ -8,8 +8,8 @@ use kovcheg_format::superblock::FailureDomain;
 use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::disk::Disk;
+use crate::disk::patient::PatientDisk;
 use crate::error::StorageResult;
-use crate::index::Index;
 use crate::index::memory::MemoryIndex;
 use crate::testing::scratch::Scratch;
 use crate::vault::{Opened, Parts, Vault};
@@ -60,6 +60,11 @@ impl World {
         Self { scratch: Scratch::new(name), config }
     }
 
+    /// The disk as a vault gets it.
+    fn patient(&self, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
+        Arc::new(PatientDisk::new(disk, self.config.io_deadline))
+    }
+
     /// The vault's key file, there once it was made.
     #[must_use]
     pub fn key_file(&self) -> std::path::PathBuf {
@@ -78,9 +83,14 @@ impl World {
         index: Arc<MemoryIndex>,
         read_only: bool,
     ) -> StorageResult<Opened> {
-        let index: Arc<dyn Index> = index;
-        Vault::open_on(Parts {
-            disks: disks.into_iter().map(|disk| (disk, FailureDomain::default())).collect(),
+        Vault::open_on(Parts { read_only, ..self.parts(disks, index) })
+    }
+
+    /// What the vault is opened from; for the caller to change.
+    #[must_use]
+    pub fn parts(&self, disks: Vec<Arc<dyn Disk>>, index: Arc<MemoryIndex>) -> Parts {
+        Parts {
+            disks: disks.into_iter().map(|disk| (self.patient(disk), FailureDomain::default())).collect(),
             absent: Vec::new(),
             index,
             key_file: self.key_file(),
@@ -88,9 +98,9 @@ impl World {
             k: 4,
             m: 2,
             create: true,
-            read_only,
+            read_only: false,
             force_missing: false,
             config: self.config.clone(),
-        })
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Wiring a vault at opening and letting go of it at the end; rebuilding the index.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use kovcheg_format::id::{DiskId, Epoch, Lsn, StripeHash};
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::dedup::lookup::ChunkLookup;
-use crate::disk::open::open_disk;
+use crate::disk::open::open_disks;
 use crate::disk::set::DiskSet;
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
@@ -78,8 +79,10 @@ pub fn parts_of(options: &OpenOptions) -> StorageResult<Parts> {
 fn parts_with(options: &OpenOptions, index: Arc<dyn Index>) -> StorageResult<Parts> {
     let mut disks = Vec::new();
     let mut absent = Vec::new();
-    for spec in &options.disks {
-        match open_disk(&spec.path, options.engine.driver) {
+    let paths: Vec<&Path> = options.disks.iter().map(|spec| spec.path.as_path()).collect();
+    let opened = open_disks(&paths, options.engine.driver, options.engine.io_deadline);
+    for (spec, opened) in options.disks.iter().zip(opened) {
+        match opened {
             Ok(disk) => disks.push((disk, spec.failure_domain.clone())),
             Err(error) => absent.push((spec.path.display().to_string(), error.to_string())),
         }

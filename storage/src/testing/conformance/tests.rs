@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{DEADLINE, full, outlives, run};
 use crate::disk::io_uring::{UringOptions, open_uring};
 use crate::disk::open::{DriverChoice, open_disk};
+use crate::disk::patient::PatientDisk;
 use crate::disk::plain::{PlainOptions, open_plain};
 use crate::disk::{AlignedBuf, Disk, DiskError};
 use crate::testing::scratch::Scratch;
@@ -54,6 +55,18 @@ fn disk_uring_conforms() {
     let scratch = Scratch::new("uring");
     run(&*uring(scratch.path(), UringOptions::default()));
     outlives(uring(scratch.path(), UringOptions::default()));
+}
+
+/// Goal: a guarded disk is a disk like any other.
+#[test]
+fn disk_patient_conforms() {
+    let scratch = Scratch::new("patient");
+    let patient = |disk| Arc::new(PatientDisk::new(disk, DEADLINE));
+    run(&*patient(uring(scratch.path(), UringOptions::default())));
+    outlives(patient(uring(scratch.path(), UringOptions::default())));
+    let pool = SimPool::new(1, 1);
+    pool.set_capacity(0, 1 << 20);
+    full(&*patient(pool.disk(0)));
 }
 
 #[test]

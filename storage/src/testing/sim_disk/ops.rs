@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::super::faults::{Effect, OpKind, Rng};
 use super::super::sim_medium::{Extent, Medium};
@@ -26,6 +26,24 @@ struct SimFile {
     disk: SimDisk,
     name: String,
     inode: u64,
+}
+
+/// Keeps the caller of an operation that answers at once as long as the effect says.
+fn hold_up(mut world: MutexGuard<'_, World>, effect: Option<Effect>) {
+    match effect {
+        Some(Effect::Hang) => {
+            let (kept, released) = crossbeam_channel::bounded::<()>(1);
+            world.hung.push(Box::new(kept));
+            drop(world);
+            // The other end says nothing: it is dropped when hung operations are released.
+            let _ = released.recv();
+        }
+        Some(Effect::Delay(time)) => {
+            drop(world);
+            std::thread::sleep(time);
+        }
+        _ => {}
+    }
 }
 
 /// What becomes of an operation that was let in.
@@ -90,13 +108,14 @@ impl SimDisk {
         let kind = if op == "create" { OpKind::Create } else { OpKind::Name };
         // Probes are made by a clock, not by what is done to a vault: they would make counts differ from run to run.
         let effect = if op == "probe" { None } else { world.faults.meet(kind, self.number, name) };
-        match effect {
+        let done = match effect {
             Some(Effect::Eio) => Err(Error::from_raw_os_error(libc::EIO)),
             Some(Effect::Enospc) => Err(ErrorKind::StorageFull.into()),
             Some(Effect::Emfile) => Err(Error::from_raw_os_error(libc::EMFILE)),
             _ => act(&mut world.media[self.number]),
-        }
-        .map_err(|error| self.error(op, name, error))
+        };
+        hold_up(world, effect);
+        done.map_err(|error| self.error(op, name, error))
     }
 
     /// Counts a sync, lets it have its effect or a part of it, and cuts the power if it is time.
@@ -139,7 +158,9 @@ impl SimDisk {
         let mut world = self.world.lock();
         self.admit(&world, "sync folder", folder)?;
         let effect = world.faults.meet(OpKind::Sync, self.number, folder);
-        self.flush(&mut world, folder, effect, act)
+        let done = self.flush(&mut world, folder, effect, act);
+        hold_up(world, effect);
+        done
     }
 
     fn file(&self, name: &str, inode: u64) -> Arc<dyn DiskFile> {

@@ -2,7 +2,6 @@
 //! (R4, R10, R15, W-2). Method: disks that take no epoch, full disks, lost and rotten keyrings, journals that end before a checkpoint.
 
 use kovcheg_format::record::pool::DiskState;
-use kovcheg_format::superblock::FailureDomain;
 
 use super::{bytes, check, fill, fresh};
 use crate::error::StorageError;
@@ -94,19 +93,7 @@ fn lost_and_rotten_keyrings_are_put_back() {
 }
 
 fn parts(world: &World, disks: Vec<std::sync::Arc<dyn crate::disk::Disk>>) -> Parts {
-    Parts {
-        disks: disks.into_iter().map(|disk| (disk, FailureDomain::default())).collect(),
-        absent: Vec::new(),
-        index: fresh(),
-        key_file: world.key_file(),
-        clock: std::sync::Arc::new(crate::testing::world::FixedClock(1_700_000_000_000)),
-        k: 4,
-        m: 2,
-        create: false,
-        read_only: false,
-        force_missing: false,
-        config: world.config.clone(),
-    }
+    Parts { create: false, ..world.parts(disks, fresh()) }
 }
 
 #[test]
