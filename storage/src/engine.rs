@@ -162,7 +162,7 @@ impl Engine {
     ) -> StorageResult<Verified> {
         let opened = self.reader.read_careful(&envelope_range(row)).and_then(|bytes| cipher.open(kind, id, &bytes));
         if let Err(error) = &opened {
-            self.lookup.mark_damaged(id);
+            self.lookup.damage().note(id, row.segment, row.stripe)?;
             if matches!(error, StorageError::Damaged { .. }) {
                 self.lookup.mark_stripe_damaged(row.segment, row.stripe)?;
             }

@@ -260,7 +260,7 @@ impl VaultHandle {
             })
             .await?;
         for id in replaced {
-            self.shared.engine.lookup.mark_sound(id);
+            self.shared.engine.lookup.damage().forget(id);
         }
         Ok(part)
     }

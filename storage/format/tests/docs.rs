@@ -18,7 +18,8 @@ use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
 use kovcheg_format::record::segment::{
-    ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow, StripeAdded,
+    ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
+    StripeAdded,
 };
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
 use kovcheg_format::record::version::{
@@ -157,6 +158,7 @@ fn fields_agree() {
         StripeAdded,
         ChunksInlined,
         NodeAdded,
+        ChunksDamaged,
         BucketCreated,
         BucketDeleted,
         VersionPut,

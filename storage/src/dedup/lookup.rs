@@ -1,4 +1,4 @@
-//! Chunk look-up: a bounded locality cache before the index (R18), and the damaged chunks that answer "absent" (R17).
+//! Chunk look-up: a bounded locality cache before the index (R18). Damaged chunks answer "absent" (R17).
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
@@ -9,6 +9,7 @@ use kovcheg_format::key;
 use kovcheg_format::record::segment::ChunkRow;
 use parking_lot::Mutex;
 
+use crate::dedup::damage::Damage;
 use crate::error::StorageResult;
 use crate::index::{Column, Index, rows};
 
@@ -27,7 +28,7 @@ pub struct ChunkLookup {
     index: Arc<dyn Index>,
     cache: Mutex<Cache>,
     ids_max: usize,
-    damaged: Mutex<HashSet<ChunkId>>,
+    damage: Damage,
 }
 
 /// What a look-up says.
@@ -46,12 +47,12 @@ impl ChunkLookup {
     #[must_use]
     pub fn new(index: Arc<dyn Index>, ids_max: usize) -> Self {
         let cache = Cache { known: HashSet::new(), order: VecDeque::new(), loaded: VecDeque::new() };
-        Self { index, cache: Mutex::new(cache), ids_max, damaged: Mutex::new(HashSet::new()) }
+        Self { index: index.clone(), cache: Mutex::new(cache), ids_max, damage: Damage::new(index, ids_max) }
     }
 
     /// Whether the vault holds a chunk. Only chunks that a durable record names are in the index (R2).
     pub fn presence(&self, id: ChunkId) -> StorageResult<Presence> {
-        if self.damaged.lock().contains(&id) {
+        if self.damage.holds(id)? {
             return Ok(Presence::Damaged);
         }
         if self.cache.lock().known.contains(&id) {
@@ -67,28 +68,21 @@ impl ChunkLookup {
         Ok(rows::get(self.index.as_ref(), Column::Chunk, &key::chunk(id))?)
     }
 
-    /// Remembers that the copy of a chunk cannot be read; the next upload of the same content stores it anew.
-    pub fn mark_damaged(&self, id: ChunkId) {
-        let mut damaged = self.damaged.lock();
-        if damaged.len() < self.ids_max {
-            damaged.insert(id);
-        }
+    /// The damage that is known.
+    #[must_use]
+    pub fn damage(&self) -> &Damage {
+        &self.damage
     }
 
-    /// Remembers that a stripe is beyond repair: every chunk whose copy that counts lies in it will be stored anew (R17).
+    /// Notes that a stripe is beyond repair: every chunk whose copy that counts lies in it will be stored anew (R17).
     pub fn mark_stripe_damaged(&self, segment: SegmentId, stripe: u64) -> StorageResult<()> {
         let row = rows::get::<rows::StripeRow>(self.index.as_ref(), Column::Stripe, &key::stripe(segment, stripe))?;
         for id in row.into_iter().flat_map(|row| row.chunks) {
             if self.locate(id)?.is_some_and(|copy| (copy.segment, copy.stripe) == (segment, stripe)) {
-                self.mark_damaged(id);
+                self.damage.note(id, segment, stripe)?;
             }
         }
         Ok(())
-    }
-
-    /// Forgets damage: a new copy won.
-    pub fn mark_sound(&self, id: ChunkId) {
-        self.damaged.lock().remove(&id);
     }
 
     /// Brings the chunk lists around a hit into the cache.

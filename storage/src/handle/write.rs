@@ -182,7 +182,7 @@ async fn commit_body<T: Send + 'static>(
     commit.records = body.filled.records;
     let decided = handle.commit(commit, decide).await?;
     for id in body.filled.replaced {
-        handle.engine().lookup.mark_sound(id);
+        handle.engine().lookup.damage().forget(id);
     }
     Ok(decided)
 }

@@ -32,11 +32,13 @@ pub enum Column {
     Disk,
     /// LSN → `CheckpointTaken`.
     Checkpoint,
+    /// Chunk or node id → segment id and offset of the stripe of its copy that cannot be read (R17).
+    Damaged,
 }
 
 impl Column {
     /// Every column, in a fixed order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Bucket,
         Self::BucketName,
@@ -50,6 +52,7 @@ impl Column {
         Self::Credential,
         Self::Disk,
         Self::Checkpoint,
+        Self::Damaged,
     ];
 
     /// Name of the column family.
@@ -69,6 +72,7 @@ impl Column {
             Self::Credential => "credential",
             Self::Disk => "disk",
             Self::Checkpoint => "checkpoint",
+            Self::Damaged => "damaged",
         }
     }
 
@@ -89,6 +93,7 @@ impl Column {
             Self::Credential => 10,
             Self::Disk => 11,
             Self::Checkpoint => 12,
+            Self::Damaged => 13,
         }
     }
 

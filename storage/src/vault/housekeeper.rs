@@ -1,4 +1,4 @@
-//! One quiet thread: writes waiting audit records of refusals, notes disks that changed their state, looks whether every disk is still
+//! One quiet thread: writes waiting audit records of refusals, notes damage and disks that changed their state, looks whether every disk is still
 //! where it was, takes a checkpoint when the journal has grown enough, and once in each life removes what earlier ones left behind.
 
 use std::ops::ControlFlow;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use kovcheg_format::key;
+use kovcheg_format::record::Record;
 use kovcheg_format::record::pool::CheckpointTaken;
 use kovcheg_format::record::segment::SegmentRow;
 use kovcheg_format::shard::StripeKind;
@@ -43,6 +44,7 @@ impl Housekeeper {
             while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
                 probe_disks(&engine);
                 write_denials(&engine);
+                write_damage(&engine);
                 write_disk_states(&engine);
                 checkpoint(&engine, &mut marks);
                 if !std::mem::replace(&mut cleaned, true) {
@@ -138,6 +140,23 @@ fn write_disk_states(engine: &Engine) {
     });
     if let Err(error) = written {
         tracing::warn!(%error, "a change of a disk's state is not in the journal yet");
+    }
+}
+
+/// Has the journal know which chunks are damaged, a bounded number of them (R17).
+pub(super) fn write_damage(engine: &Engine) {
+    if engine.refusal().is_some() {
+        return;
+    }
+    let damage = engine.lookup.damage();
+    let records = damage.due();
+    if records.is_empty() {
+        return;
+    }
+    let written = records.iter().cloned().map(Record::from).collect();
+    match engine.commit(Commit::of(Box::new(move |_| Ok(written)))) {
+        Ok(()) => damage.written(&records),
+        Err(error) => tracing::warn!(%error, "damage is not in the journal yet"),
     }
 }
 

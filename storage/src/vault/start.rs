@@ -372,6 +372,7 @@ pub fn finish(engine: &Arc<Engine>) -> StorageResult<()> {
                 let mut records = ending.store.close_all();
                 records.extend(ending.denials.take(ending.clock.wall_ms()));
                 records.extend(disk_states::changes(&ending)?);
+                records.extend(ending.lookup.damage().due().into_iter().map(Record::from));
                 Ok(records)
             };
             match engine.commit(Commit::of(Box::new(last))) {

@@ -101,6 +101,8 @@ records! {
     ChunksInlined(segment::ChunksInlined) = 13 @ 1,
     /// Edges of a new manifest node.
     NodeAdded(segment::NodeAdded) = 14 @ 1,
+    /// Copies of chunks could not be read.
+    ChunksDamaged(segment::ChunksDamaged) = 15 @ 1,
     /// A bucket exists.
     BucketCreated(bucket::BucketCreated) = 20 @ 1,
     /// A bucket is gone.

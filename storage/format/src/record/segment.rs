@@ -1,8 +1,8 @@
 //! Records about segments, stripes, chunks and the edges of manifest nodes; rows of the index that follow from them.
 
 pub use v1::{
-    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
-    StripeAdded,
+    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened,
+    SegmentRow, StripeAdded,
 };
 
 /// First published layout.
@@ -126,6 +126,19 @@ pub mod v1 {
     }
 
     crate::layout! {
+        /// Copies of chunks that could not be read: look-ups answer "absent" until a new copy replaces them (R17).
+        pub struct ChunksDamaged {
+            /// Segment or journal file of the copies.
+            pub segment: SegmentId,
+            /// Offset of their stripe's shards in the segment's files.
+            pub stripe: u64,
+            /// The chunks and nodes. One whose copy that counts lies elsewhere is sound.
+            pub chunks: Vec<ChunkId>,
+        }
+        check check_damaged
+    }
+
+    crate::layout! {
         /// Where a chunk is, as the index knows it.
         pub struct ChunkRow {
             /// Segment or journal file.
@@ -183,6 +196,10 @@ pub mod v1 {
     fn check_added(added: &StripeAdded) -> Result<(), FormatError> {
         check_offset(added.offset)?;
         check_shard_len(added.shard_len)
+    }
+
+    fn check_damaged(damaged: &ChunksDamaged) -> Result<(), FormatError> {
+        check_offset(damaged.stripe)
     }
 
     fn check_node(node: &NodeAdded) -> Result<(), FormatError> {

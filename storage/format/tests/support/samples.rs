@@ -20,8 +20,8 @@ use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
 use kovcheg_format::record::segment::{
-    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
-    StripeAdded,
+    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened,
+    SegmentRow, StripeAdded,
 };
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
 use kovcheg_format::record::version::{
@@ -158,6 +158,7 @@ fn segment_records() -> Vec<Record> {
         .into(),
         ChunksInlined { domain: DomainId(1), chunks: vec![place(0), place(4096)] }.into(),
         NodeAdded { node: chunk_id(4), domain: DomainId(1), level: 1, first: 2, children: vec![chunk_id(5)] }.into(),
+        ChunksDamaged { segment: opened().segment, stripe: 8192, chunks: vec![chunk_id(4), chunk_id(5)] }.into(),
     ]
 }
 

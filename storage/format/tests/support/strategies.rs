@@ -18,7 +18,8 @@ use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
 use kovcheg_format::record::segment::{
-    ChunkPlace, ChunkRow, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow, StripeAdded,
+    ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
+    StripeAdded,
 };
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
 use kovcheg_format::record::version::{
@@ -70,6 +71,8 @@ macro_rules! fields {
     };
 }
 
+mod segment;
+
 impl Any for String {
     fn any() -> BoxedStrategy<Self> {
         "[a-zA-Z0-9/ёж\u{1F5C4}]{0,20}".boxed()
@@ -105,9 +108,6 @@ fields!(EpochStarted { epoch, last_lsn, last_hash, release, started_at, retentio
 fields!(Member { disk, state, tier, jurisdiction });
 fields!(DiskStateChanged { disk, state, reason, changed_at });
 fields!(CheckpointTaken { lsn, hash, segment, stripes, rows, digest });
-fields!(SegmentClosed { segment, len });
-fields!(SegmentRow { opened, len, closed, read_back });
-fields!(ChunksInlined { domain, chunks });
 fields!(BucketCreated {
     bucket,
     name,
@@ -245,72 +245,6 @@ impl Any for Root {
     fn any() -> BoxedStrategy<Self> {
         let inline = vec(Entry::any(), 0..=INLINE_ENTRIES_MAX).prop_map(Self::Inline);
         proptest::prop_oneof![inline, child_below(LEVEL_MAX + 1).prop_map(Self::Tree)].boxed()
-    }
-}
-
-impl Any for ChunkPlace {
-    fn any() -> BoxedStrategy<Self> {
-        (ChunkId::any(), 0..u32::MAX / 2, 0..u32::MAX / 2, any::<u32>(), 0_u8..=1)
-            .prop_map(|(id, offset, sealed_len, plain_len, flags)| Self { id, offset, sealed_len, plain_len, flags })
-            .boxed()
-    }
-}
-
-impl Any for ChunkRow {
-    fn any() -> BoxedStrategy<Self> {
-        (SegmentId::any(), offset(), shard_len(), ChunkPlace::any(), DomainId::any())
-            .prop_map(|(segment, stripe, shard_len, place, domain)| Self {
-                segment,
-                stripe,
-                shard_len,
-                offset: place.offset,
-                sealed_len: place.sealed_len,
-                plain_len: place.plain_len,
-                domain,
-            })
-            .boxed()
-    }
-}
-
-impl Any for SegmentOpened {
-    fn any() -> BoxedStrategy<Self> {
-        (width(), SegmentId::any(), StripeKind::any(), any::<u8>(), any::<u16>())
-            .prop_flat_map(|((k, m), segment, kind, tier, jurisdiction)| {
-                disks(usize::from(k + m)).prop_map(move |disks| Self {
-                    segment,
-                    kind,
-                    k,
-                    m,
-                    codec: CODEC_RS_GF8,
-                    disks,
-                    tier,
-                    jurisdiction,
-                })
-            })
-            .boxed()
-    }
-}
-
-impl Any for StripeAdded {
-    fn any() -> BoxedStrategy<Self> {
-        (SegmentId::any(), offset(), shard_len(), StripeHash::any(), DomainId::any(), Any::any())
-            .prop_map(|(segment, offset, shard_len, hash, domain, chunks)| Self {
-                segment,
-                offset,
-                shard_len,
-                hash,
-                domain,
-                chunks,
-            })
-            .boxed()
-    }
-}
-
-impl Any for NodeAdded {
-    fn any() -> BoxedStrategy<Self> {
-        (ChunkId::any(), DomainId::any(), 0..=LEVEL_MAX, 0_u32..1000, vec(ChunkId::any(), 0..20))
-            .prop_map(|(node, domain, level, first, children)| Self { node, domain, level, first, children })
-            .boxed()
     }
 }
 
@@ -488,6 +422,7 @@ any_record! {
     StripeAdded(StripeAdded),
     ChunksInlined(ChunksInlined),
     NodeAdded(NodeAdded),
+    ChunksDamaged(ChunksDamaged),
     BucketCreated(BucketCreated),
     BucketDeleted(BucketDeleted),
     VersionPut(VersionPut),

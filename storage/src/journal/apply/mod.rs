@@ -19,7 +19,8 @@ use kovcheg_format::record::Record;
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted};
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
-    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow, StripeAdded,
+    CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow,
+    StripeAdded,
 };
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded};
 use kovcheg_format::record::version::{VersionKind, VersionPut, VersionRemoved};
@@ -106,6 +107,7 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::SegmentClosed(closed) => segment_closed(overlay, closed),
         Record::StripeAdded(added) => stripe_added(overlay, added),
         Record::ChunksInlined(inlined) => chunks_inlined(overlay, place, inlined),
+        Record::ChunksDamaged(damaged) => chunks_damaged(overlay, damaged),
         // Edges are read from the journal by collection; until there is one, no row follows from them. Audit records
         // are read from the journal alone.
         Record::NodeAdded(_) | Record::Audit(_) => Ok(()),
@@ -200,7 +202,23 @@ fn add_chunk(overlay: &mut Overlay<'_>, place: &ChunkPlace, row: ChunkRow) -> Re
     if !replaces && overlay.get(Column::Chunk, &key)?.is_some() {
         return Ok(());
     }
+    if replaces {
+        overlay.remove(Column::Damaged, key.clone())?;
+    }
     overlay.put(Column::Chunk, key, row.to_bytes())
+}
+
+/// Marks the chunks whose copy that counts is the damaged one. Whoever wrote the record may have seen an older copy.
+fn chunks_damaged(overlay: &mut Overlay<'_>, damaged: &ChunksDamaged) -> Result<(), IndexError> {
+    let place = (damaged.segment, damaged.stripe);
+    for id in &damaged.chunks {
+        let key = key::chunk(*id);
+        let counts = rows::get::<ChunkRow>(overlay, Column::Chunk, &key)?;
+        if counts.is_some_and(|row| (row.segment, row.stripe) == place) {
+            overlay.put(Column::Damaged, key, key::stripe(damaged.segment, damaged.stripe))?;
+        }
+    }
+    Ok(())
 }
 
 fn place_row(place: &ChunkPlace, domain: DomainId, (segment, stripe, shard_len): (SegmentId, u64, u32)) -> ChunkRow {

@@ -7,7 +7,9 @@ use kovcheg_format::id::{BucketId, SegmentId};
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::bucket::BucketDeleted;
-use kovcheg_format::record::segment::{CHUNK_FLAG_REPLACES, ChunkRow, ChunksInlined, SegmentClosed, SegmentRow};
+use kovcheg_format::record::segment::{
+    CHUNK_FLAG_REPLACES, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentRow,
+};
 use kovcheg_format::record::upload::{UploadEnded, UploadOutcome};
 use kovcheg_format::record::version::{VersionKind, VersionRemoved};
 use kovcheg_format::shard::{StripeKind, disk_len};
@@ -101,6 +103,30 @@ fn the_first_copy_of_a_chunk_wins_unless_it_is_replaced() {
     assert_eq!(row(&index), SegmentId(1));
     apply(&index, 4, &[stripe_added(3, 0, vec![chunk_place(7, 0, CHUNK_FLAG_REPLACES)]).into()]);
     assert_eq!(row(&index), SegmentId(3));
+}
+
+#[test]
+fn a_damaged_copy_is_marked_until_it_is_replaced() {
+    let segments: Vec<Record> = (1..=3).map(|id| opened(id, StripeKind::Data).into()).collect();
+    let index = of(&segments);
+    let damaged = |segment, stripe| -> Record {
+        ChunksDamaged { segment: SegmentId(segment), stripe, chunks: vec![chunk_id(7), chunk_id(8)] }.into()
+    };
+    let marks = |index: &MemoryIndex| [7, 8].map(|id| index.get(Column::Damaged, &key::chunk(chunk_id(id))).unwrap());
+    let at = |segment, stripe| Some(key::stripe(SegmentId(segment), stripe));
+    apply(&index, 2, &[stripe_added(1, 8192, vec![chunk_place(7, 0, 0)]).into()]);
+    apply(&index, 3, &[damaged(2, 8192), damaged(1, 0)]);
+    assert_eq!(marks(&index), [None, None], "no copy that counts lies there");
+    apply(&index, 4, &[damaged(1, 8192)]);
+    assert_eq!(marks(&index), [at(1, 8192), None]);
+    apply(&index, 5, &[stripe_added(2, 0, vec![chunk_place(7, 0, 0)]).into()]);
+    assert_eq!(marks(&index), [at(1, 8192), None], "a second copy does not count");
+    apply(&index, 6, &[stripe_added(3, 0, vec![chunk_place(7, 0, CHUNK_FLAG_REPLACES)]).into()]);
+    assert_eq!(marks(&index), [None, None]);
+    apply(&index, 7, &[damaged(1, 8192)]);
+    assert_eq!(marks(&index), [None, None], "the news is older than the new copy");
+    apply(&index, 8, &[damaged(3, 0)]);
+    assert_eq!(marks(&index), [at(3, 0), None]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::testing::driver::{create_bucket, get, put};
 use crate::testing::faults::{Effect, OpKind, Rng, Rule};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
+use crate::vault::housekeeper::write_damage;
 use crate::vault::{Vault, VerifyReport};
 
 fn verify(vault: &Vault) -> VerifyReport {
@@ -197,6 +198,55 @@ fn a_data_stripe_beyond_repair_is_named_and_healed_by_an_upload() {
     for index in [index, fresh()] {
         let opened = world.open(pool.disks(), index).unwrap();
         check(&opened.vault, &seen, "reopened");
+    }
+}
+
+/// Goal: what a reader found beyond repair is stored anew by the next upload in whatever life that comes, with or without the index.
+#[test]
+fn damage_outlives_the_process_and_the_index() {
+    for (case, (closed, rebuilt)) in
+        [(true, false), (true, true), (false, false), (false, true)].into_iter().enumerate()
+    {
+        let (world, pool, index) = (World::new("damage-kept"), SimPool::new(22, 6), fresh());
+        let opened = world.open(pool.disks(), index.clone()).unwrap();
+        let engine = opened.vault.engine();
+        create_bucket(engine, "ledger").unwrap();
+        let content = bytes(5, 200_000);
+        put(engine, "ledger", "first", &content).unwrap();
+        for place in data_stripes(engine) {
+            destroy(engine, &pool, StripeKind::Data, place, &[0, 2, 4]);
+        }
+        assert!(!verify(&opened.vault).is_clean(), "three of six shards of each stripe are gone");
+        if closed {
+            opened.vault.close().unwrap();
+        } else {
+            // As the housekeeper does; then a crash.
+            write_damage(engine);
+            drop(opened);
+        }
+        let index = if rebuilt { fresh() } else { Arc::new(index.crash()) };
+        let opened = world.open(pool.disks(), index).unwrap();
+        let engine = opened.vault.engine();
+        put(engine, "ledger", "again", &content).unwrap();
+        // No reader of this life has met the damage.
+        for key in ["first", "again"] {
+            let found = get(engine, "ledger", key).unwrap_or_else(|error| panic!("case {case}: {key}: {error}"));
+            assert!(found == content, "case {case}: {key}");
+        }
+        assert!(verify(&opened.vault).damaged.is_empty(), "case {case}");
+        let marks = |engine: &Engine| {
+            let mut marks = 0;
+            engine
+                .index
+                .scan(Column::Damaged, &[], None, &mut |_, _| {
+                    marks += 1;
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            marks
+        };
+        assert_eq!(marks(engine), 0, "case {case}: what has a new copy is damaged no more");
+        opened.vault.close().unwrap();
     }
 }
 

@@ -1,14 +1,18 @@
 //! A script that makes a vault write every kind of record, and the model that says what must be there after each step.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kovcheg_format::id::UploadId;
+use kovcheg_format::id::{ChunkId, UploadId};
+use kovcheg_format::record::segment::ChunkRow;
 
 use super::bytes;
+use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::index::memory::MemoryIndex;
+use crate::index::{Column, rows};
 use crate::object::types::UploadRef;
 use crate::object::version;
 use crate::testing::driver::{
@@ -18,6 +22,7 @@ use crate::testing::faults::{Effect, OpKind, Rng, Rule};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
 use crate::vault::Vault;
+use crate::vault::housekeeper::write_damage;
 
 /// Everything clients can see: buckets (`b/`), objects (`b/key`), parts of open uploads (`b?upload/number`).
 pub type State = BTreeMap<String, Arc<Vec<u8>>>;
@@ -49,6 +54,8 @@ pub enum Step {
     Root(String),
     /// Notes a refusal; it is written at the next close.
     Denial,
+    /// A chunk is found damaged: the n-th of those the index knows.
+    Damage(u64),
     /// Shows the recovery kit.
     Kit,
     /// Takes a checkpoint.
@@ -85,7 +92,7 @@ pub fn steps(seed: u64) -> Vec<Step> {
         if round % 2 == 1 {
             steps.push(Step::PartCopy(upload, format!("key-{}", rng.below(6)), (rng.bits(), rng.bits())));
         }
-        steps.extend([Step::Denial, Step::Checkpoint]);
+        steps.extend([Step::Denial, Step::Damage(rng.bits()), Step::Checkpoint]);
         match round {
             0 => steps.extend([Step::Complete(0), Step::DropBucket("brief"), Step::Reopen(vec![])]),
             1 => steps.extend([Step::Abort(1), Step::Reopen(vec![5])]),
@@ -148,7 +155,7 @@ pub fn next(state: &State, step: &Step) -> State {
         Step::Abort(n) => (0..3).for_each(|number| drop(state.remove(&part(*n, number)))),
         // The write that meets the fault.
         Step::Fault(_) => drop(state.insert("ledger/key-0".into(), Arc::new(bytes(77, 60_000)))),
-        Step::Root(_) | Step::Denial | Step::Kit | Step::Checkpoint | Step::Reopen(_) => {}
+        Step::Root(_) | Step::Denial | Step::Damage(_) | Step::Kit | Step::Checkpoint | Step::Reopen(_) => {}
     }
     state
 }
@@ -181,11 +188,25 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
             engine.denials.note(origin(), "ledger", "key", "a test");
             Ok(())
         }
+        Step::Damage(n) => damage(engine, *n),
         Step::Checkpoint => engine.checkpoint().map(drop),
         Step::Kit => vault.confirm_recovery_kit(code),
         Step::Fault(_) => put(engine, "ledger", "key-0", &bytes(77, 60_000)).map(drop),
         Step::Reopen(_) => Ok(()),
     }
+}
+
+/// Notes that a chunk is damaged, and has the journal know.
+fn damage(engine: &Engine, n: u64) -> StorageResult<()> {
+    let mut chunks = Vec::new();
+    rows::scan::<ChunkRow>(engine.index.as_ref(), Column::Chunk, &[], None, &mut |id, row| {
+        chunks.extend(<[u8; 32]>::try_from(id).map(|id| (ChunkId(id), row)));
+        ControlFlow::Continue(())
+    })?;
+    let (id, row) = &chunks[n as usize % chunks.len()];
+    engine.lookup.damage().note(*id, row.segment, row.stripe)?;
+    write_damage(engine);
+    Ok(())
 }
 
 /// A vault in the middle of the script.
