@@ -5,6 +5,7 @@
 pub mod bulk;
 pub mod corrupt;
 pub mod data;
+pub mod loopdisk;
 pub mod metrics;
 pub mod postgres;
 pub mod s3;

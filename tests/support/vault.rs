@@ -328,7 +328,18 @@ impl Vault {
     /// Ends the server with SIGTERM; it must end cleanly.
     #[track_caller]
     pub fn stop(&mut self) {
+        self.tell_to_stop();
+        self.has_stopped();
+    }
+
+    /// Sends SIGTERM, and does not wait.
+    pub fn tell_to_stop(&self) {
         self.signal(libc::SIGTERM);
+    }
+
+    /// Waits for the clean end of a server that was told to stop.
+    #[track_caller]
+    pub fn has_stopped(&mut self) {
         let status = self.wait();
         assert!(status.success(), "SIGTERM ended the server with {status}:\n{}", self.log());
         assert!(!self.log().contains("panicked at"), "a panic while it ran:\n{}", self.log());

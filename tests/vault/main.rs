@@ -24,6 +24,7 @@ mod disks_gone;
 mod documents;
 mod ending;
 mod foreign;
+mod frozen;
 mod full;
 mod hostile;
 mod index;

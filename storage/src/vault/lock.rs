@@ -5,6 +5,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::disk::DiskError;
+use crate::disk::patient::within;
 use crate::error::StorageResult;
 use crate::vault::{OpenOptions, operator};
 
@@ -14,7 +16,8 @@ pub struct VaultLock {
 }
 
 impl VaultLock {
-    /// Takes the lock beside the index and one on each disk's folder. Folders that are not there are no concern of the lock.
+    /// Takes the lock beside the index and one on each disk's folder. Folders that are not there, or that do not answer by the
+    /// deadline, are no concern of the lock.
     pub fn take(options: &OpenOptions) -> StorageResult<Self> {
         let mut files = Vec::new();
         let beside = options.index_dir.with_extension("lock");
@@ -26,7 +29,11 @@ impl VaultLock {
         let file = file.map_err(|error| operator(format!("cannot open {}: {error}", beside.display())))?;
         files.push(lock(file, &beside)?);
         for disk in &options.disks {
-            if let Ok(folder) = File::open(&disk.path) {
+            let (path, label) = (disk.path.clone(), disk.path.display().to_string());
+            let open = move || {
+                File::open(&path).map_err(|error| DiskError::io("open", ".", &path.display().to_string(), error))
+            };
+            if let Ok(folder) = within(&label, options.engine.io_deadline, open) {
                 files.push(lock(folder, &disk.path)?);
             }
         }
