@@ -7,11 +7,18 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-use kovcheg_admin::ports::{NotOpen, VaultControl};
+use kovcheg_admin::ports::{IdentityControl, NotOpen, VaultControl};
+use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::identity::access_keys::{self, AccessKey, NewAccessKey};
+use kovcheg_storage::identity::tenants;
+use kovcheg_storage::object::types::Grant;
 use kovcheg_storage::status::VaultStatus;
 use kovcheg_storage::vault::{Vault, VerifyProgress, VerifyReport};
+use zeroize::Zeroizing;
+
+use crate::secrets;
 
 /// See the module.
 #[derive(Default)]
@@ -56,6 +63,52 @@ impl Control {
             None => Err(StorageError::Stopping("the vault is not open".into())),
         }
     }
+}
+
+impl IdentityControl for Control {
+    fn tenants(&self) -> StorageResult<Vec<TenantSet>> {
+        self.with_vault(|vault| tenants::all(vault.engine().index.as_ref()))
+    }
+
+    fn create_tenant(&self, name: &str) -> StorageResult<TenantSet> {
+        self.with_vault(|vault| vault.create_tenant(name))
+    }
+
+    fn access_keys(&self) -> StorageResult<Vec<AccessKey>> {
+        self.with_vault(|vault| access_keys::all(vault.engine().index.as_ref()))
+    }
+
+    fn create_access_key(&self, tenant: &str, grant: Grant, note: &str) -> StorageResult<(String, Zeroizing<String>)> {
+        self.with_vault(|vault| create_access_key(vault, tenant, grant, note))
+    }
+
+    fn set_access_key_enabled(&self, access_key: &str, enabled: bool) -> StorageResult<()> {
+        self.with_vault(|vault| access_keys::set_enabled(vault.engine(), access_key, enabled))
+    }
+
+    fn remove_access_key(&self, access_key: &str) -> StorageResult<()> {
+        self.with_vault(|vault| access_keys::remove(vault.engine(), access_key))
+    }
+}
+
+/// Makes an access key of random id and secret, which are answered and in no other place in clear.
+pub fn create_access_key(
+    vault: &Vault,
+    tenant: &str,
+    grant: Grant,
+    note: &str,
+) -> StorageResult<(String, Zeroizing<String>)> {
+    let pair = secrets::generate().map_err(|error| StorageError::Operator(error.to_string()))?;
+    let (access_key, secret) = (pair.access, Zeroizing::new(pair.secret));
+    let new = NewAccessKey {
+        access_key: access_key.clone(),
+        secret: secret.clone(),
+        tenant: tenant.to_owned(),
+        grant,
+        note: note.to_owned(),
+    };
+    access_keys::create(vault.engine(), new)?;
+    Ok((access_key, secret))
 }
 
 impl VaultControl for Control {

@@ -1,4 +1,4 @@
-//! `/v0` on the private socket: status, disks, verification, the recovery kit.
+//! `/v0` on the private socket: status, disks, verification, the recovery kit, tenants and access keys.
 //!
 //! Whoever can open the socket may do all of it ([`crate::socket`] sees to who can). A verification streams lines of JSON;
 //! a client that goes away stops it. At most one runs at a time, since it reads the whole vault.
@@ -16,7 +16,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -25,13 +25,15 @@ use crate::ports::VaultControl;
 use crate::snapshot::Snapshots;
 use crate::types::{ConfirmKit, Disk, Progress, Status, VerifyLine, VerifyQuery};
 
-/// Longest request body: a recovery code and little more.
-const BODY_LEN_MAX: usize = 4096;
+/// Longest request body: an access key for many buckets.
+const BODY_LEN_MAX: usize = 8192;
 /// Lines a slow client may lag behind before it misses some. One place more is kept for the last line, so that a verification
 /// never waits for its client, whatever that does.
 const LINES_MAX: usize = 16;
 /// Progress is for people; more often than this nobody reads it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+mod identity;
 
 #[derive(Clone)]
 struct Api {
@@ -47,6 +49,12 @@ pub fn router(vault: Arc<dyn VaultControl>) -> Router {
         .route("/v0/disks", get(disks))
         .route("/v0/verify", post(verify))
         .route("/v0/key/confirm", post(confirm))
+        .route("/v0/tenants", get(identity::tenants).post(identity::create_tenant))
+        .route("/v0/access-keys", get(identity::access_keys).post(identity::create_access_key))
+        .route(
+            "/v0/access-keys/{access_key}",
+            put(identity::set_access_key_enabled).delete(identity::remove_access_key),
+        )
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .with_state(Api {
             snapshots: Snapshots::new(Arc::clone(&vault)),

@@ -8,10 +8,14 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::socket::{SOCKET_NAME, SocketError, connect};
-use crate::types::{ConfirmKit, Disk, Problem, Progress, Report, Status, VerifyLine};
+use crate::types::{
+    AccessKey, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey, NewTenant, Problem, Progress, Report, Status,
+    Tenant, VerifyLine,
+};
 
 /// Longest answer, or line of an answer, that is kept in memory.
 const ANSWER_LEN_MAX: usize = 64 << 20;
@@ -91,6 +95,68 @@ impl AdminClient {
         let body = serde_json::to_vec(&ConfirmKit { code: code.to_owned() }).unwrap_or_default();
         let answer = self.send(Method::POST, "/v0/key/confirm", body).await?;
         self.collect(answer).await.map(|_| ())
+    }
+
+    /// Every tenant.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, ClientError> {
+        self.get("/v0/tenants").await
+    }
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the name is taken or cannot be.
+    pub async fn create_tenant(&self, name: &str) -> Result<Tenant, ClientError> {
+        self.ask(Method::POST, "/v0/tenants", &NewTenant { name: name.to_owned() }).await
+    }
+
+    /// Every access key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn access_keys(&self) -> Result<Vec<AccessKey>, ClientError> {
+        self.get("/v0/access-keys").await
+    }
+
+    /// Makes an access key.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such tenant or the grant says nothing.
+    pub async fn create_access_key(&self, new: &NewAccessKey) -> Result<MadeAccessKey, ClientError> {
+        self.ask(Method::POST, "/v0/access-keys", new).await
+    }
+
+    /// Has requests with an access key taken or refused.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such key.
+    pub async fn set_access_key_enabled(&self, access_key: &str, enabled: bool) -> Result<(), ClientError> {
+        let path = format!("/v0/access-keys/{}", percent_encoded(access_key));
+        self.ask::<Enabled>(Method::PUT, &path, &Enabled { enabled }).await.map(|_| ())
+    }
+
+    /// Removes an access key.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such key.
+    pub async fn remove_access_key(&self, access_key: &str) -> Result<(), ClientError> {
+        let path = format!("/v0/access-keys/{}", percent_encoded(access_key));
+        let answer = self.send(Method::DELETE, &path, Vec::new()).await?;
+        self.collect(answer).await.map(|_| ())
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let answer = self.send(method, path, serde_json::to_vec(body).unwrap_or_default()).await?;
+        let bytes = self.collect(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.foreign(&error.to_string()))
     }
 
     /// Verifies the vault or one bucket, telling progress as it comes. Dropping the future stops it.

@@ -2,17 +2,60 @@
 
 use std::ops::ControlFlow;
 
+use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::StorageResult;
+use kovcheg_storage::identity::access_keys::AccessKey;
+use kovcheg_storage::object::types::Grant;
 use kovcheg_storage::status::VaultStatus;
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
+use zeroize::Zeroizing;
 
 /// The vault is not open: still recovering, or closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the vault is {0}")]
 pub struct NotOpen(pub &'static str);
 
+/// Tenants and access keys. Every change is durable and audited on return; all of it may block on disks.
+pub trait IdentityControl: Send + Sync + 'static {
+    /// Every tenant.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn tenants(&self) -> StorageResult<Vec<TenantSet>>;
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// When the name is taken or cannot be, the key file does not open the vault, or it cannot be written.
+    fn create_tenant(&self, name: &str) -> StorageResult<TenantSet>;
+
+    /// Every access key, without secrets.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn access_keys(&self) -> StorageResult<Vec<AccessKey>>;
+
+    /// Makes an access key of a tenant; its id and secret, which are in no other place in clear.
+    ///
+    /// # Errors
+    /// When there is no such tenant, the grant says nothing, or it cannot be written.
+    fn create_access_key(&self, tenant: &str, grant: Grant, note: &str) -> StorageResult<(String, Zeroizing<String>)>;
+
+    /// Has requests with an access key taken or refused.
+    ///
+    /// # Errors
+    /// When there is no such key, or it is root's.
+    fn set_access_key_enabled(&self, access_key: &str, enabled: bool) -> StorageResult<()>;
+
+    /// Removes an access key for good.
+    ///
+    /// # Errors
+    /// When there is no such key, or it is root's.
+    fn remove_access_key(&self, access_key: &str) -> StorageResult<()>;
+}
+
 /// The vault as its operators see it.
-pub trait VaultControl: Send + Sync + 'static {
+pub trait VaultControl: IdentityControl {
     /// Whether there is a vault to ask. In memory.
     ///
     /// # Errors

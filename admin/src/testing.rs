@@ -10,12 +10,17 @@ use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use hyper::Request;
+use kovcheg_format::id::{DomainId, TenantId};
+use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::{StorageError, StorageResult};
+use kovcheg_storage::identity::access_keys::AccessKey;
+use kovcheg_storage::object::types::Grant;
 use kovcheg_storage::status::{DiskStatus, PhysicalBytes, VaultStatus};
 use kovcheg_storage::vault::{DamagedObject, VerifyProgress, VerifyReport};
 use tower::ServiceExt as _;
+use zeroize::Zeroizing;
 
-use crate::ports::{MetricsText, NotOpen, VaultControl};
+use crate::ports::{IdentityControl, MetricsText, NotOpen, VaultControl};
 
 /// The code that the fake vault's recovery kit opens with.
 pub const CODE: &str = "RIGHT-CODE";
@@ -61,6 +66,8 @@ pub struct FakeVault {
     /// How often its status was taken, and milliseconds that takes.
     pub asked: AtomicU64,
     pub status_ms: AtomicU64,
+    tenants: Mutex<Vec<TenantSet>>,
+    access_keys: Mutex<Vec<AccessKey>>,
 }
 
 impl FakeVault {
@@ -71,6 +78,8 @@ impl FakeVault {
             stopped: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             status_ms: AtomicU64::new(0),
+            tenants: Mutex::default(),
+            access_keys: Mutex::default(),
         }
     }
 
@@ -134,6 +143,50 @@ impl VaultControl for FakeVault {
             return Ok(());
         }
         Err(StorageError::Operator("this code does not open the recovery kit; check it and try again".to_owned()))
+    }
+}
+
+impl IdentityControl for FakeVault {
+    fn tenants(&self) -> StorageResult<Vec<TenantSet>> {
+        Ok(self.tenants.lock().unwrap().clone())
+    }
+
+    fn create_tenant(&self, name: &str) -> StorageResult<TenantSet> {
+        let mut tenants = self.tenants.lock().unwrap();
+        let id = u32::try_from(tenants.len()).unwrap() + 2;
+        let new = TenantSet { tenant: TenantId(id), name: name.to_owned(), domain: DomainId(id), created_at: 7 };
+        tenants.push(new.clone());
+        Ok(new)
+    }
+
+    fn access_keys(&self) -> StorageResult<Vec<AccessKey>> {
+        Ok(self.access_keys.lock().unwrap().clone())
+    }
+
+    fn create_access_key(&self, tenant: &str, grant: Grant, note: &str) -> StorageResult<(String, Zeroizing<String>)> {
+        let mut keys = self.access_keys.lock().unwrap();
+        let access_key = format!("KV/{}", keys.len());
+        keys.push(AccessKey {
+            access_key: access_key.clone(),
+            tenant: tenant.to_owned(),
+            root: false,
+            enabled: true,
+            grant,
+            note: note.to_owned(),
+            created_at: 7,
+        });
+        Ok((access_key, Zeroizing::new("a secret".to_owned())))
+    }
+
+    fn set_access_key_enabled(&self, access_key: &str, enabled: bool) -> StorageResult<()> {
+        let mut keys = self.access_keys.lock().unwrap();
+        let found = keys.iter_mut().find(|key| key.access_key == access_key);
+        found.map(|key| key.enabled = enabled).ok_or_else(|| StorageError::Operator("there is no such key".to_owned()))
+    }
+
+    fn remove_access_key(&self, access_key: &str) -> StorageResult<()> {
+        self.access_keys.lock().unwrap().retain(|key| key.access_key != access_key);
+        Ok(())
     }
 }
 

@@ -1,5 +1,9 @@
 //! What the admin API says, version 0. Frozen per version; the engine's structures are translated here and nowhere else.
 
+use kovcheg_format::record::identity::TenantSet;
+use kovcheg_storage::error::StorageError;
+use kovcheg_storage::identity::access_keys;
+use kovcheg_storage::object::types::{Grant, Right};
 use kovcheg_storage::status::{DiskStatus, PhysicalBytes, VaultStatus};
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use serde::{Deserialize, Serialize};
@@ -241,6 +245,118 @@ pub struct VerifyQuery {
 pub struct ConfirmKit {
     /// The printed code.
     pub code: String,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its number; buckets show it as their owner, in twelve digits.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was made: milliseconds since 1970; 0 for the one that exists from the start.
+    pub created_at_ms: u64,
+}
+
+impl From<TenantSet> for Tenant {
+    fn from(tenant: TenantSet) -> Self {
+        Self { id: tenant.tenant.0, name: tenant.name, created_at_ms: tenant.created_at }
+    }
+}
+
+/// A tenant to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    /// Its name.
+    pub name: String,
+}
+
+/// An access key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKey {
+    /// Its id.
+    pub access_key: String,
+    /// The tenant it acts for.
+    pub tenant: String,
+    /// Whether it is the root key, which may do everything.
+    pub root: bool,
+    /// Whether requests with it are taken.
+    pub enabled: bool,
+    /// Buckets it may use; a name that ends in `*` stands for all that begin so.
+    pub buckets: Vec<String>,
+    /// What it may do there: `read`, `write`, `delete`, `list`.
+    pub rights: Vec<String>,
+    /// What it is for.
+    pub note: String,
+    /// When it was made: milliseconds since 1970.
+    pub created_at_ms: u64,
+}
+
+impl From<access_keys::AccessKey> for AccessKey {
+    fn from(key: access_keys::AccessKey) -> Self {
+        Self {
+            access_key: key.access_key,
+            tenant: key.tenant,
+            root: key.root,
+            enabled: key.enabled,
+            buckets: key.grant.buckets,
+            rights: key.grant.rights.into_iter().map(|right| right.word().to_owned()).collect(),
+            note: key.note,
+            created_at_ms: key.created_at,
+        }
+    }
+}
+
+/// An access key to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccessKey {
+    /// The tenant it acts for.
+    pub tenant: String,
+    /// Buckets it may use; a name that ends in `*` stands for all that begin so.
+    pub buckets: Vec<String>,
+    /// What it may do there: `read`, `write`, `delete`, `list`.
+    pub rights: Vec<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub note: String,
+}
+
+impl NewAccessKey {
+    /// What is granted.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidArgument`] for a word that is no right.
+    pub fn grant(&self) -> Result<Grant, StorageError> {
+        let right = |word: &String| {
+            Right::from_word(word).ok_or_else(|| StorageError::InvalidArgument {
+                what: "access key",
+                reason: format!("{word:?} is no right; there are read, write, delete and list"),
+            })
+        };
+        let rights = self.rights.iter().map(right).collect::<Result<_, _>>()?;
+        Ok(Grant { buckets: self.buckets.clone(), rights })
+    }
+}
+
+/// An access key that was made. No `Debug`: the secret is shown this once.
+#[derive(Serialize, Deserialize)]
+pub struct MadeAccessKey {
+    /// Its id.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+    /// The tenant it acts for.
+    pub tenant: String,
+}
+
+/// Whether requests with an access key are to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enabled {
+    /// Whether.
+    pub enabled: bool,
 }
 
 /// An answer that is not 200.

@@ -1,5 +1,6 @@
 //! The command line: one file per command. Results go to stdout, everything else to stderr.
 
+mod access_key;
 mod inspect;
 mod key;
 mod place;
@@ -8,6 +9,7 @@ mod rebuild;
 mod serve;
 mod show;
 mod status;
+mod tenant;
 mod tls;
 mod verify;
 
@@ -51,6 +53,12 @@ enum Command {
     /// The root key and its recovery kit
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Tenants: who has buckets of their own
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// S3 access keys of tenants
+    #[command(subcommand)]
+    AccessKey(access_key::AccessKeyCommand),
     /// Certificates of the S3 endpoint
     #[command(subcommand)]
     Tls(tls::TlsCommand),
@@ -80,6 +88,8 @@ pub fn run(arguments: Arguments) -> Result<Outcome, AppError> {
         Command::RebuildIndex(arguments) => rebuild::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Key(command) => key::run(&command),
+        Command::Tenant(command) => tenant::run(&command),
+        Command::AccessKey(command) => access_key::run(&command),
         Command::Tls(command) => tls::run(&command),
     }
 }
@@ -111,6 +121,13 @@ mod tests {
             "kovcheg inspect disk0/superblock --json",
             "kovcheg key recover --data d --code X",
             "kovcheg key confirm --data d --code X --json",
+            "kovcheg tenant create accounting --data d --json",
+            "kovcheg tenant list --json",
+            "kovcheg access-key create --tenant t --bucket a --bucket b* --allow read,list --note n --json",
+            "kovcheg access-key list --json",
+            "kovcheg access-key disable K --data d",
+            "kovcheg access-key enable K",
+            "kovcheg access-key delete K --json",
         ] {
             assert!(parses(line), "{line}");
         }
@@ -121,6 +138,8 @@ mod tests {
             "kovcheg disk",
             "kovcheg serve x",
             "kovcheg serve --tls-cert c",
+            "kovcheg access-key create",
+            "kovcheg tenant create",
         ] {
             assert!(!parses(line), "{line}");
         }

@@ -43,7 +43,9 @@ pub struct Engine {
     /// Seals secrets that stand in the index.
     pub metadata: Arc<MetadataCipher>,
     /// Ciphers of the domains.
-    pub domains: HashMap<DomainId, Arc<DomainCipher>>,
+    pub domains: RwLock<HashMap<DomainId, Arc<DomainCipher>>>,
+    /// Sequence below which no new keyring may stand: those of this life begin at its epoch. Held while one is written.
+    pub keyring_written: Mutex<u64>,
     /// The journal; `None` when the vault was opened read-only.
     pub sequencer: Option<Sequencer>,
     /// Why the vault was opened read-only.
@@ -121,7 +123,7 @@ impl Engine {
 
     /// The cipher of a domain.
     pub fn domain(&self, domain: DomainId) -> StorageResult<Arc<DomainCipher>> {
-        self.domains.get(&domain).cloned().ok_or_else(|| {
+        self.domains.read().get(&domain).cloned().ok_or_else(|| {
             StorageError::Operator(format!("the keyring holds no key for domain {domain}; its data cannot be opened"))
         })
     }

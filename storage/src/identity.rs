@@ -1,13 +1,17 @@
-//! Who may ask: S3 access keys, their secrets sealed under the metadata key even in the index (K-1).
+//! Who may ask: S3 access keys, their secrets sealed under the metadata key even in the index (K-1), and the tenants they act for.
+
+pub mod access_keys;
+pub mod tenants;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use kovcheg_format::Decode;
 use kovcheg_format::codec::Blob;
-use kovcheg_format::id::{RequestId, TenantId};
+use kovcheg_format::id::RequestId;
 use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::identity::CredentialSet;
+use kovcheg_policy::access::Grant;
 use zeroize::Zeroizing;
 
 use crate::engine::Engine;
@@ -17,8 +21,7 @@ use crate::journal::sequencer::Commit;
 use crate::object::guard::audit;
 use crate::object::types::Credential;
 
-/// The tenant that exists from the start.
-pub const DEFAULT_TENANT: TenantId = TenantId(1);
+pub use tenants::DEFAULT_TENANT;
 
 /// What setting the root credential changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub fn hold_root(engine: &Engine, access_key: &str, secret: &str) {
         secret: Zeroizing::new(secret.to_owned()),
         tenant: DEFAULT_TENANT,
         root: true,
+        grant: Grant::default(),
     };
     *engine.root_access_key.write() = access_key.to_owned();
     *engine.root_override.write() = Some(held);
@@ -74,10 +78,9 @@ pub fn set_root(engine: &Arc<Engine>, access_key: &str, secret: &str) -> Storage
     if before.as_ref().is_some_and(|root| root.access_key == access_key && *root.secret == secret) {
         return Ok(RootChange::Unchanged);
     }
-    let sealed = engine.metadata.seal(&seal_context(access_key), secret.as_bytes());
     let new = CredentialSet {
         access_key: access_key.to_owned(),
-        sealed_secret: Blob(sealed),
+        sealed_secret: seal(engine, access_key, secret),
         tenant: DEFAULT_TENANT,
         root: true,
         enabled: true,
@@ -85,7 +88,7 @@ pub fn set_root(engine: &Arc<Engine>, access_key: &str, secret: &str) -> Storage
     };
     let old: Vec<CredentialSet> =
         roots(engine)?.into_iter().filter(|stored| stored.enabled && stored.access_key != access_key).collect();
-    let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
+    let by = operator_origin();
     engine.commit(Commit::of(Box::new(move |moment| {
         let mut records = vec![audit(moment, Action::ChangeRootCredentials, &by, "", "")];
         records.extend(old.into_iter().map(|stored| CredentialSet { enabled: false, ..stored }.into()));
@@ -106,6 +109,11 @@ fn roots(engine: &Engine) -> StorageResult<Vec<CredentialSet>> {
     Ok(found)
 }
 
+/// Whoever may use the private socket or open the vault.
+pub(crate) fn operator_origin() -> Origin {
+    Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO }
+}
+
 fn open(engine: &Engine, stored: &CredentialSet) -> StorageResult<Credential> {
     let plain = engine.metadata.open(&seal_context(&stored.access_key), &stored.sealed_secret.0)?;
     let secret = std::str::from_utf8(&plain).map_err(|_| StorageError::NotAuthentic {
@@ -117,7 +125,16 @@ fn open(engine: &Engine, stored: &CredentialSet) -> StorageResult<Credential> {
         secret: Zeroizing::new(secret.to_owned()),
         tenant: stored.tenant,
         root: stored.root,
+        grant: if stored.root {
+            Grant::default()
+        } else {
+            access_keys::grant(engine.index.as_ref(), &stored.access_key)?
+        },
     })
+}
+
+fn seal(engine: &Engine, access_key: &str, secret: &str) -> Blob {
+    Blob(engine.metadata.seal(&seal_context(access_key), secret.as_bytes()))
 }
 
 fn seal_context(access_key: &str) -> Vec<u8> {

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kovcheg_format::record::identity::TenantSet;
 use kovcheg_format::superblock::FailureDomain;
 use zeroize::Zeroizing;
 
@@ -33,6 +34,7 @@ pub mod pool;
 mod returning;
 mod start;
 mod tail;
+mod tenant;
 pub mod verify;
 
 pub use kit::recover_key;
@@ -120,6 +122,7 @@ pub struct Vault {
     handle: VaultHandle,
     housekeeper: Option<Housekeeper>,
     found: FoundPool,
+    key_file: PathBuf,
     _lock: Option<VaultLock>,
 }
 
@@ -137,10 +140,11 @@ impl Vault {
     }
 
     fn open_parts(parts: Parts, lock: Option<VaultLock>) -> StorageResult<Opened> {
+        let key_file = parts.key_file.clone();
         let started = start::start(parts)?;
         let handle = VaultHandle::new(started.engine.clone())?;
         let housekeeper = Housekeeper::start(started.engine)?;
-        let vault = Self { handle, housekeeper: Some(housekeeper), found: started.found, _lock: lock };
+        let vault = Self { handle, housekeeper: Some(housekeeper), found: started.found, key_file, _lock: lock };
         let first_start = started.recovery_code.map(|recovery_code| FirstStart { recovery_code });
         Ok(Opened { vault, first_start })
     }
@@ -172,6 +176,11 @@ impl Vault {
     /// The root credential, if one was set.
     pub fn root_credential(&self) -> StorageResult<Option<Credential>> {
         identity::root(self.engine())
+    }
+
+    /// Makes a tenant, with keys and deduplication of its own; durable and audited on return. Needs the root key.
+    pub fn create_tenant(&self, name: &str) -> StorageResult<TenantSet> {
+        tenant::create(self.engine(), &self.found, &self.key_file, name)
     }
 
     /// Opens and hashes every object (of one bucket, or all), and for all buckets checks every shard of every stripe; what can

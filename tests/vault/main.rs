@@ -43,5 +43,6 @@ mod root_override;
 mod roundtrip;
 mod secrets;
 mod start_after_crash;
+mod tenants;
 mod tls;
 mod uploads;

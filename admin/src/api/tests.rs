@@ -8,7 +8,7 @@ use super::router;
 use crate::client::{AdminClient, ClientError};
 use crate::socket::AdminSocket;
 use crate::testing::{CODE, FakeVault, Folder, ask};
-use crate::types::{Status, VerifyLine};
+use crate::types::{NewAccessKey, Status, VerifyLine};
 
 async fn served(name: &str, vault: Arc<FakeVault>) -> (Folder, AdminClient) {
     let folder = Folder::new(name);
@@ -95,6 +95,34 @@ async fn kit_is_confirmed_by_its_code_only() {
 }
 
 #[tokio::test]
+async fn tenants_and_access_keys_pass_through_the_socket() {
+    let (_folder, client) = served("api-identity", Arc::new(FakeVault::serving())).await;
+    let tenant = client.create_tenant("bank").await.unwrap();
+    assert_eq!((tenant.id, tenant.name.as_str()), (2, "bank"));
+    assert_eq!(client.tenants().await.unwrap(), [tenant]);
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let mut new = NewAccessKey {
+        tenant: "bank".into(),
+        buckets: words(&["dumps", "wal-*"]),
+        rights: words(&["write", "list"]),
+        note: "ночь".into(),
+    };
+    let made = client.create_access_key(&new).await.unwrap();
+    assert_eq!((made.secret_key.as_str(), made.tenant.as_str()), ("a secret", "bank"));
+    // Its id has a character that means something in a path.
+    client.set_access_key_enabled(&made.access_key, false).await.unwrap();
+    let listed = client.access_keys().await.unwrap();
+    assert_eq!((listed[0].enabled, &listed[0].rights, &listed[0].note), (false, &new.rights, &new.note));
+    new.rights = words(&["admin"]);
+    let wrong = client.create_access_key(&new).await.map(|made| made.access_key);
+    assert!(matches!(&wrong, Err(ClientError::Refused { error }) if error.contains("admin")), "{wrong:?}");
+    let missing = client.set_access_key_enabled("KV1", true).await;
+    assert!(matches!(&missing, Err(ClientError::Refused { .. })), "{missing:?}");
+    client.remove_access_key(&made.access_key).await.unwrap();
+    assert!(client.access_keys().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn vault_that_is_opening_answers_503() {
     let routes = router(Arc::new(FakeVault::opening()));
     for (method, path) in [("GET", "/v0/status"), ("GET", "/v0/disks"), ("POST", "/v0/verify")] {
@@ -107,7 +135,7 @@ async fn vault_that_is_opening_answers_503() {
 async fn hostile_requests_are_refused() {
     // Goal: unknown fields, oversized and malformed bodies are client errors, and nothing panics.
     let routes = router(Arc::new(FakeVault::serving()));
-    let long = format!("{{\"code\":\"{}\"}}", "x".repeat(8192));
+    let long = format!("{{\"code\":\"{}\"}}", "x".repeat(16384));
     for body in ["", "{", "[]", "{\"code\":1}", "{\"code\":\"x\",\"more\":1}", &long] {
         let (code, text) = ask(&routes, "POST", "/v0/key/confirm", body).await;
         assert!((400..500).contains(&code), "{code} {text}");

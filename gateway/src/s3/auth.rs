@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use http::{HeaderMap, Uri};
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::object::types::Credential;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::path::S3Path;
@@ -14,6 +15,7 @@ use crate::s3::bucket::owner_id;
 use crate::s3::context::Caller;
 use crate::s3::headers::{refuse_stray_copy, refuse_unsupported};
 use crate::s3::hoisted::{expected_owners, refuse_ignored};
+use crate::s3::rights::{Needed, needed};
 
 /// Checks signatures' owners and their right to a bucket. Refusals reach the audit trail in `layer`, which sees them all.
 #[derive(Clone)]
@@ -28,27 +30,35 @@ impl Gatekeeper {
         Self { vault }
     }
 
-    /// Root reaches every bucket, others those of their tenant. `x-amz-expected-bucket-owner` binds everybody.
-    async fn check_bucket(&self, access_key: &str, name: &str, expected_owners: &[String]) -> S3Result<()> {
+    /// Root reaches every bucket; others those of their tenant, as far as was granted. `x-amz-expected-bucket-owner` binds everybody.
+    async fn check_bucket(&self, access_key: &str, asked: &Asked<'_>) -> S3Result<()> {
         let root = access_key == self.vault.root_access_key();
-        if root && expected_owners.is_empty() {
+        if root && asked.expected_owners.is_empty() {
             return Ok(());
         }
-        let bucket = match self.vault.bucket(name).await {
+        let credential = match root {
+            true => None,
+            false => self.vault.credential(access_key).await.map_err(from_storage)?,
+        };
+        // Before anything is said of the bucket: what was not granted is not learned.
+        if !root && !credential.as_ref().is_some_and(|credential| is_granted(credential, asked)) {
+            return Err(s3_error!(AccessDenied, "This access key was not granted {} in this bucket.", asked.operation));
+        }
+        let bucket = match self.vault.bucket(asked.bucket).await {
             Ok(bucket) => bucket,
             // The operation itself answers for a bucket that is not there, or makes it.
             Err(StorageError::NoSuchBucket(_)) => return Ok(()),
             Err(error) => return Err(from_storage(error)),
         };
-        if expected_owners.iter().any(|expected| *expected != owner_id(bucket.tenant)) {
+        if asked.expected_owners.iter().any(|expected| *expected != owner_id(bucket.tenant)) {
             return Err(s3_error!(AccessDenied, "The bucket does not belong to the expected owner."));
         }
-        if root {
-            return Ok(());
-        }
-        match self.vault.credential(access_key).await.map_err(from_storage)? {
+        match credential {
+            None => Ok(()),
             Some(credential) if credential.root || credential.tenant == bucket.tenant => Ok(()),
-            _ => Err(s3_error!(AccessDenied, "The bucket belongs to another tenant.")),
+            // Its owner answers for it: the name is taken.
+            Some(_) if asked.operation == "CreateBucket" => Ok(()),
+            Some(_) => Err(s3_error!(AccessDenied, "The bucket belongs to another tenant.")),
         }
     }
 
@@ -62,6 +72,20 @@ impl Gatekeeper {
             Some(name) => self.vault.bucket(name).await.is_ok(),
             None => false,
         }
+    }
+}
+
+/// What a request asks of a bucket.
+struct Asked<'a> {
+    operation: &'a str,
+    bucket: &'a str,
+    expected_owners: &'a [String],
+}
+
+fn is_granted(credential: &Credential, asked: &Asked<'_>) -> bool {
+    match needed(asked.operation) {
+        Needed::Right(right) => credential.may(asked.bucket, right),
+        Needed::Any => credential.may_anything(asked.bucket),
     }
 }
 
@@ -122,9 +146,13 @@ impl S3Access for Gatekeeper {
                 if shapes && self.is_foreign_host_style(cx.headers()).await {
                     return Err(s3_error!(NotImplemented, "{HOST_STYLE_HINT}"));
                 }
-                self.check_bucket(&access_key, bucket, &expected).await
+                let asked = Asked { operation: &operation, bucket, expected_owners: &expected };
+                self.check_bucket(&access_key, &asked).await
             }
-            S3Path::Object { bucket, .. } => self.check_bucket(&access_key, bucket, &expected).await,
+            S3Path::Object { bucket, .. } => {
+                let asked = Asked { operation: &operation, bucket, expected_owners: &expected };
+                self.check_bucket(&access_key, &asked).await
+            }
         }
     }
 }

@@ -124,6 +124,7 @@ pub(crate) async fn list(
     let mut found = all.into_iter().filter(|bucket| {
         !elsewhere
             && (caller.root || bucket.tenant == caller.tenant)
+            && caller.may_anything(&bucket.name)
             && bucket.name.starts_with(&prefix)
             && bucket.name > after
     });

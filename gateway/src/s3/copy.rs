@@ -5,7 +5,7 @@ use kovcheg_format::codec::Blob;
 use kovcheg_format::record::version::{Checksum, ChecksumKind, Pair, VersionPut};
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::object::copy::CopySource as Source;
-use kovcheg_storage::object::types::{NewVersion, Precondition};
+use kovcheg_storage::object::types::{NewVersion, Precondition, Right};
 use s3s::dto::{
     ChecksumAlgorithm, ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource,
     ETag, ETagCondition, Metadata, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
@@ -67,8 +67,11 @@ fn place_of(source: &CopySource) -> S3Result<(String, String)> {
 impl Asked {
     /// The source as it is now, if the caller may read it and its conditions hold.
     async fn find<T>(&self, gateway: &Gateway, req: &S3Request<T>) -> S3Result<Source> {
-        let bucket = gateway.vault.bucket(&self.bucket).await.map_err(from_storage)?;
         let caller = gateway.credential(req).await?;
+        if !caller.may(&self.bucket, Right::Read) {
+            return Err(s3_error!(AccessDenied, "This access key may not read in the bucket of the copy source."));
+        }
+        let bucket = gateway.vault.bucket(&self.bucket).await.map_err(from_storage)?;
         if !caller.root && caller.tenant != bucket.tenant {
             return Err(s3_error!(AccessDenied, "The bucket of the copy source belongs to another tenant."));
         }

@@ -1,7 +1,7 @@
 //! The S3 protocol: `s3s` verifies signatures and parses requests, the files here decide what they mean.
 //!
 //! - [`server`]: listener, connections, limits, shutdown; [`tls`]; `layer`: one request from head to metrics;
-//! - [`auth`]: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
+//! - [`auth`], `rights`: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
 //! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `copy`, `list`, `multipart`, `uploads`; `body`: streams into the vault;
 //!   `md5`: their ETags.
 
@@ -25,6 +25,7 @@ mod names;
 mod object;
 mod range;
 mod respond;
+mod rights;
 pub mod server;
 pub mod service;
 pub mod tls;

@@ -81,6 +81,10 @@ impl Gateway {
 /// Hands an operation over to its function.
 macro_rules! operations {
     ($($name:ident: $input:ty => $output:ty = $call:path;)*) => {
+        /// Every operation of the gateway, by its function.
+        #[cfg(test)]
+        pub(crate) const OPERATIONS: &[&str] = &[$(stringify!($name)),*];
+
         #[async_trait]
         impl S3 for Gateway {
             $(async fn $name(&self, req: S3Request<$input>) -> S3Result<S3Response<$output>> {

@@ -1,6 +1,6 @@
 //! Order-preserving keys of the index. Big-endian, so that bytes sort as numbers do.
 
-use crate::id::{BucketId, ChunkId, Lsn, SegmentId, UploadId, VersionId};
+use crate::id::{BucketId, ChunkId, Lsn, SegmentId, TenantId, UploadId, VersionId};
 
 /// Key of everything in a bucket, and prefix of its rows.
 #[must_use]
@@ -38,6 +38,12 @@ pub fn versions_of(bucket: BucketId, key: &str) -> Vec<u8> {
 #[must_use]
 pub fn chunk(id: ChunkId) -> Vec<u8> {
     id.0.to_vec()
+}
+
+/// Key of a tenant.
+#[must_use]
+pub fn tenant(id: TenantId) -> Vec<u8> {
+    id.0.to_be_bytes().to_vec()
 }
 
 /// Key of a segment or journal file.

@@ -13,7 +13,7 @@ use kovcheg_format::manifest::{Child, Entry};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
-use kovcheg_format::record::identity::CredentialSet;
+use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GrantSet, TenantSet};
 use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
@@ -168,6 +168,9 @@ fn fields_agree() {
         UploadEnded,
         Audit,
         CredentialSet,
+        CredentialRemoved,
+        GrantSet,
+        TenantSet,
     ];
     let tables = tables();
     for (name, fields) in &code {

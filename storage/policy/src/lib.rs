@@ -6,9 +6,11 @@
 //!
 //! - [`facts`]: what a decision looks at;
 //! - [`verdict`]: allow or deny, with reasons; the strictest rule wins;
+//! - [`access`]: what an access key may do;
 //! - [`object_lock`]: whether a version may be removed;
 //! - [`placement`]: which disks a new segment goes to.
 
+pub mod access;
 pub mod facts;
 pub mod object_lock;
 pub mod placement;

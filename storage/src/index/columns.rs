@@ -34,11 +34,15 @@ pub enum Column {
     Checkpoint,
     /// Chunk or node id → segment id and offset of the stripe of its copy that cannot be read (R17).
     Damaged,
+    /// Tenant id → `TenantSet`.
+    Tenant,
+    /// Access key → `GrantSet`.
+    Grant,
 }
 
 impl Column {
     /// Every column, in a fixed order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Bucket,
         Self::BucketName,
@@ -53,6 +57,8 @@ impl Column {
         Self::Disk,
         Self::Checkpoint,
         Self::Damaged,
+        Self::Tenant,
+        Self::Grant,
     ];
 
     /// Name of the column family.
@@ -73,6 +79,8 @@ impl Column {
             Self::Disk => "disk",
             Self::Checkpoint => "checkpoint",
             Self::Damaged => "damaged",
+            Self::Tenant => "tenant",
+            Self::Grant => "grant",
         }
     }
 
@@ -94,6 +102,8 @@ impl Column {
             Self::Disk => 11,
             Self::Checkpoint => 12,
             Self::Damaged => 13,
+            Self::Tenant => 14,
+            Self::Grant => 15,
         }
     }
 

@@ -139,6 +139,25 @@ impl Keyring {
         Some(DomainCipher::new(domain, newest.id, &newest.secret))
     }
 
+    /// Adds a random key for a domain of its own, whose id is answered; `None` when ids are used up. The ring's sequence becomes the
+    /// next one above `at_least`: a ring that reached one disk only must never meet another one of its sequence.
+    ///
+    /// # Panics
+    /// When the kernel has no randomness.
+    pub fn add_domain(&mut self, at_least: u64, now: TimestampMs) -> Option<DomainId> {
+        let domain = DomainId(self.entries.iter().map(|entry| entry.domain.0).max()?.checked_add(1)?);
+        let key = KeyId(self.entries.iter().map(|entry| entry.id.0).max()?.checked_add(1)?);
+        self.entries.push(HeldKey::generate(key, KeyPurpose::Domain, domain, now));
+        self.sequence = self.sequence.max(at_least) + 1;
+        Some(domain)
+    }
+
+    /// Its sequence: of two rings of a pool the higher one counts.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// The domains that have a key.
     pub fn domains(&self) -> impl Iterator<Item = DomainId> {
         self.entries.iter().filter(|entry| entry.purpose == KeyPurpose::Domain).map(|entry| entry.domain)

@@ -3,21 +3,19 @@
 use std::ops::ControlFlow;
 
 use kovcheg_format::Decode;
-use kovcheg_format::id::{BucketId, DomainId};
+use kovcheg_format::id::BucketId;
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile};
 
 use crate::error::{StorageError, StorageResult};
+use crate::identity::tenants;
 use crate::index::{Column, IndexError, IndexRead, rows};
 use crate::journal::sequencer::Moment;
 use crate::object::guard::audit;
 use crate::object::names::check_bucket_name;
 use crate::object::types::NewBucket;
-
-/// The domain all buckets share until tenants have their own.
-pub const DEFAULT_DOMAIN: DomainId = DomainId(1);
 
 /// A bucket by name; [`StorageError::NoSuchBucket`] when there is none.
 pub fn find(view: &dyn IndexRead, name: &str) -> StorageResult<BucketCreated> {
@@ -62,7 +60,7 @@ pub fn propose_create(
         bucket: BucketId((moment.lsn.0 << 16) | u64::from(moment.ordinal)),
         name: new.name.clone(),
         tenant: new.tenant,
-        domain: DEFAULT_DOMAIN,
+        domain: tenants::domain_of(moment.view, new.tenant)?,
         namespace: new.namespace,
         profile: new.profile.clone().unwrap_or_else(|| default_profile.clone()),
         jurisdiction: 0,

@@ -5,6 +5,8 @@ use kovcheg_format::record::bucket::{ChunkProfile, Namespace};
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
 use kovcheg_format::record::version::{Checksum, Pair, VersionPut};
 
+pub use kovcheg_policy::access::{Grant, Right};
+
 /// Longest object key, in bytes of UTF-8 (S3).
 pub const KEY_LEN_MAX: usize = 1024;
 /// Least bytes of a part but the last (S3).
@@ -192,6 +194,22 @@ pub struct Credential {
     pub secret: zeroize::Zeroizing<String>,
     /// Tenant it acts for.
     pub tenant: TenantId,
-    /// Whether it is root.
+    /// Whether it is root, which may do everything.
     pub root: bool,
+    /// What it may do in its tenant, when it is not root.
+    pub grant: Grant,
+}
+
+impl Credential {
+    /// Whether it may do something in a bucket of its own tenant; whose bucket it is must be asked as well.
+    #[must_use]
+    pub fn may(&self, bucket: &str, right: Right) -> bool {
+        self.root || self.grant.allows(bucket, right)
+    }
+
+    /// Whether it has any right in a bucket of its own tenant.
+    #[must_use]
+    pub fn may_anything(&self, bucket: &str) -> bool {
+        self.root || self.grant.allows_any(bucket)
+    }
 }

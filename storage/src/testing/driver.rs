@@ -49,7 +49,12 @@ fn empty() -> Commit {
 
 /// Makes a bucket.
 pub fn create_bucket(engine: &Engine, name: &str) -> StorageResult<BucketCreated> {
-    let new = NewBucket { name: name.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
+    create_bucket_of(engine, TenantId(1), name)
+}
+
+/// Makes a bucket of a tenant.
+pub fn create_bucket_of(engine: &Engine, tenant: TenantId, name: &str) -> StorageResult<BucketCreated> {
+    let new = NewBucket { name: name.to_owned(), tenant, namespace: Namespace::Flat, profile: None };
     let profile = engine.config.profile.clone();
     decide(engine, empty(), move |moment| bucket::propose_create(moment, &new, &profile, &origin()))
 }

@@ -26,6 +26,24 @@ pub fn store(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageRes
     Ok(())
 }
 
+/// Writes the keyring of a running vault; durable on more than m disks, or it is an error: that many never go together (W-1). The
+/// others are put right at the next start.
+pub fn store_on_most(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {
+    let bytes = keyring.seal(found.newest.pool, root).to_file();
+    let mut complaints = Vec::new();
+    let mut taken = 0;
+    for disk in &found.disks {
+        match write_small(disk.disk.as_ref(), KEYRING_FILE, &bytes) {
+            Ok(()) => taken += 1,
+            Err(error) => {
+                tracing::warn!(%error, "the keyring of this disk is not the newest");
+                complaints.push(error.to_string());
+            }
+        }
+    }
+    if taken > usize::from(found.newest.m) { Ok(()) } else { Err(operator(complaints.join("; "))) }
+}
+
 /// The newest keyring that any disk holds sound and that opens: opened, and as it is sealed.
 pub fn load(found: &FoundPool, root: &RootKey) -> StorageResult<(Keyring, SealedKeyring)> {
     let (mut sealed, mut complaints) = (Vec::<SealedKeyring>::new(), Vec::new());

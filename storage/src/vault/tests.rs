@@ -22,6 +22,7 @@ mod random_model;
 mod script;
 mod shortage;
 mod tails;
+mod tenants;
 mod upkeep;
 mod view;
 mod whole_read;

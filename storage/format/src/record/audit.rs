@@ -37,6 +37,16 @@ pub mod v1 {
             MakeRecoveryKit = 31,
             /// A recovery kit was confirmed.
             ConfirmRecoveryKit = 32,
+            /// A tenant was made.
+            CreateTenant = 33,
+            /// An access key was made.
+            CreateAccessKey = 34,
+            /// An access key was enabled.
+            EnableAccessKey = 35,
+            /// An access key was disabled.
+            DisableAccessKey = 36,
+            /// An access key was removed.
+            DeleteAccessKey = 37,
             /// Requests were refused; `reasons` says why, `count` how many (aggregated above a rate).
             Denied = 40,
         }

@@ -121,4 +121,10 @@ records! {
     Audit(audit::Audit) = 50 @ 1,
     /// An S3 access key exists or changed.
     CredentialSet(identity::CredentialSet) = 60 @ 1,
+    /// An S3 access key is gone.
+    CredentialRemoved(identity::CredentialRemoved) = 61 @ 1,
+    /// What an S3 access key may do.
+    GrantSet(identity::GrantSet) = 62 @ 1,
+    /// A tenant exists.
+    TenantSet(identity::TenantSet) = 63 @ 1,
 }

@@ -15,7 +15,9 @@ use kovcheg_format::manifest::{Child, Entry, Node, Root};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
-use kovcheg_format::record::identity::CredentialSet;
+use kovcheg_format::record::identity::{
+    CredentialRemoved, CredentialSet, GRANT_LIST, GRANT_WRITE, GrantSet, TenantSet,
+};
 use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
@@ -249,6 +251,17 @@ pub fn records() -> Vec<Record> {
         }
         .into(),
     );
+    all.push(CredentialRemoved { access_key: "KVOLD".into() }.into());
+    all.push(
+        GrantSet {
+            access_key: "KVBACKUP".into(),
+            note: "ночной дамп".into(),
+            buckets: vec!["dumps".into(), "wal-*".into()],
+            rights: GRANT_WRITE | GRANT_LIST,
+        }
+        .into(),
+    );
+    all.push(TenantSet { tenant: TenantId(2), name: "bank".into(), domain: DomainId(2), created_at: AT }.into());
     all
 }
 
@@ -394,7 +407,11 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
             "row_member".into(),
             Member { disk: DiskId(run(9)), state: DiskState::Missing, tier: 0, jurisdiction: 0 }.to_bytes(),
         ),
-        ("frame".into(), Frame { records: records().into_iter().rev().take(2).collect() }.to_bytes()),
+        (
+            "frame".into(),
+            Frame { records: records().into_iter().filter(|record| [50, 60].contains(&record.tag())).rev().collect() }
+                .to_bytes(),
+        ),
     ];
     for record in records() {
         let name = Record::TAGS.iter().find(|(tag, _)| *tag == record.tag()).unwrap().1;

@@ -13,7 +13,7 @@ use kovcheg_format::manifest::{Child, Entry, INLINE_ENTRIES_MAX, LEVEL_MAX, Node
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
-use kovcheg_format::record::identity::CredentialSet;
+use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GRANT_ALL, GrantSet, TenantSet};
 use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
@@ -173,6 +173,8 @@ fields!(UploadCreated {
 fields!(UploadEnded { bucket, key, upload, outcome, by });
 fields!(Audit { action, by, bucket, key, version, verdict, reasons, count, at, retention_clock });
 fields!(CredentialSet { access_key, sealed_secret, tenant, root, enabled, created_at });
+fields!(CredentialRemoved { access_key });
+fields!(TenantSet { tenant, name, domain, created_at });
 fields!(FailureDomain { host, enclosure, site, country });
 fields!(KeySlot { kind, salt, sealed_root, confirmed });
 fields!(KeyEntry { id, purpose, domain, created_at, secret });
@@ -397,6 +399,14 @@ impl Any for ShardHeader {
     }
 }
 
+impl Any for GrantSet {
+    fn any() -> BoxedStrategy<Self> {
+        (String::any(), String::any(), vec(String::any(), 0..5), 0..=GRANT_ALL)
+            .prop_map(|(access_key, note, buckets, rights)| Self { access_key, note, buckets, rights })
+            .boxed()
+    }
+}
+
 macro_rules! any_record {
     ($($variant:ident($ty:ty),)*) => {
         impl Any for Record {
@@ -432,4 +442,7 @@ any_record! {
     UploadEnded(UploadEnded),
     Audit(Audit),
     CredentialSet(CredentialSet),
+    CredentialRemoved(CredentialRemoved),
+    GrantSet(GrantSet),
+    TenantSet(TenantSet),
 }

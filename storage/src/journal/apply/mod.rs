@@ -17,6 +17,7 @@ use kovcheg_format::frame::Frame;
 use kovcheg_format::id::{BucketId, DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted};
+use kovcheg_format::record::identity::CredentialRemoved;
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
     CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow,
@@ -121,6 +122,9 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::CredentialSet(set) => {
             overlay.put(Column::Credential, set.access_key.clone().into_bytes(), set.to_bytes())
         }
+        Record::CredentialRemoved(removed) => credential_removed(overlay, removed),
+        Record::GrantSet(set) => overlay.put(Column::Grant, set.access_key.clone().into_bytes(), set.to_bytes()),
+        Record::TenantSet(set) => overlay.put(Column::Tenant, key::tenant(set.tenant), set.to_bytes()),
     }
 }
 
@@ -338,6 +342,16 @@ fn upload_ended(overlay: &mut Overlay<'_>, ended: &UploadEnded) -> Result<(), In
         overlay.remove(Column::Part, part)?;
     }
     overlay.remove(Column::Upload, key)
+}
+
+fn credential_removed(overlay: &mut Overlay<'_>, removed: &CredentialRemoved) -> Result<(), IndexError> {
+    let key = removed.access_key.as_bytes();
+    if overlay.get(Column::Credential, key)?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.remove(Column::Credential, key.to_vec())?;
+    overlay.remove(Column::Grant, key.to_vec())
 }
 
 fn keys_with_prefix(overlay: &Overlay<'_>, column: Column, prefix: &[u8]) -> Result<Vec<Vec<u8>>, IndexError> {

@@ -11,9 +11,10 @@ use kovcheg_format::record::segment::ChunkRow;
 use super::bytes;
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
+use crate::identity::access_keys::{self, NewAccessKey};
 use crate::index::memory::MemoryIndex;
 use crate::index::{Column, rows};
-use crate::object::types::UploadRef;
+use crate::object::types::{Grant, Right, UploadRef};
 use crate::object::version;
 use crate::testing::driver::{
     abort, complete, copy_object, copy_part, create_bucket, create_upload, delete, delete_bucket, origin, put, put_part,
@@ -56,6 +57,14 @@ pub enum Step {
     Denial,
     /// A chunk is found damaged: the n-th of those the index knows.
     Damage(u64),
+    /// Makes tenant `n`.
+    Tenant(u8),
+    /// Makes an access key of tenant `n`.
+    Grant(u8),
+    /// Disables the access key of tenant `n`.
+    Disable(u8),
+    /// Removes the access key of tenant `n`.
+    Forget(u8),
     /// Shows the recovery kit.
     Kit,
     /// Takes a checkpoint.
@@ -93,11 +102,17 @@ pub fn steps(seed: u64) -> Vec<Step> {
             steps.push(Step::PartCopy(upload, format!("key-{}", rng.below(6)), (rng.bits(), rng.bits())));
         }
         steps.extend([Step::Denial, Step::Damage(rng.bits()), Step::Checkpoint]);
+        steps.extend([Step::Tenant(upload), Step::Grant(upload)]);
         match round {
             0 => steps.extend([Step::Complete(0), Step::DropBucket("brief"), Step::Reopen(vec![])]),
             1 => steps.extend([Step::Abort(1), Step::Reopen(vec![5])]),
             2 => steps.extend([Step::Complete(2), Step::Reopen(vec![]), Step::Fault(1)]),
-            3 => steps.extend([Step::Part(3, 2, 96, 40_000), Step::Reopen(vec![0, 2])]),
+            3 => steps.extend([
+                Step::Disable(0),
+                Step::Forget(1),
+                Step::Part(3, 2, 96, 40_000),
+                Step::Reopen(vec![0, 2]),
+            ]),
             4 => steps.extend([Step::Root("second".into()), Step::Reopen(vec![]), Step::Fault(4)]),
             _ => steps.push(Step::Complete(5)),
         }
@@ -153,6 +168,10 @@ pub fn next(state: &State, step: &Step) -> State {
             state.insert(format!("ledger/upload-{n}"), Arc::new(whole));
         }
         Step::Abort(n) => (0..3).for_each(|number| drop(state.remove(&part(*n, number)))),
+        Step::Tenant(n) => drop(state.insert(format!("tenant t{n}"), Arc::default())),
+        Step::Grant(n) => drop(state.insert(format!("access key KV{n}"), Arc::new(vec![1]))),
+        Step::Disable(n) => drop(state.insert(format!("access key KV{n}"), Arc::new(vec![0]))),
+        Step::Forget(n) => drop(state.remove(&format!("access key KV{n}"))),
         // The write that meets the fault.
         Step::Fault(_) => drop(state.insert("ledger/key-0".into(), Arc::new(bytes(77, 60_000)))),
         Step::Root(_) | Step::Denial | Step::Damage(_) | Step::Kit | Step::Checkpoint | Step::Reopen(_) => {}
@@ -189,10 +208,24 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
             Ok(())
         }
         Step::Damage(n) => damage(engine, *n),
+        Step::Tenant(n) => vault.create_tenant(&format!("t{n}")).map(drop),
+        Step::Grant(n) => access_keys::create(engine, access_key(*n)),
+        Step::Disable(n) => access_keys::set_enabled(engine, &format!("KV{n}"), false),
+        Step::Forget(n) => access_keys::remove(engine, &format!("KV{n}")),
         Step::Checkpoint => engine.checkpoint().map(drop),
         Step::Kit => vault.confirm_recovery_kit(code),
         Step::Fault(_) => put(engine, "ledger", "key-0", &bytes(77, 60_000)).map(drop),
         Step::Reopen(_) => Ok(()),
+    }
+}
+
+fn access_key(n: u8) -> NewAccessKey {
+    NewAccessKey {
+        access_key: format!("KV{n}"),
+        secret: "a secret".to_owned().into(),
+        tenant: format!("t{n}"),
+        grant: Grant { buckets: vec!["*".to_owned()], rights: vec![Right::Read] },
+        note: String::new(),
     }
 }
 

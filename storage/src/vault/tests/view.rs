@@ -11,6 +11,8 @@ use super::fresh;
 use super::script::State;
 use crate::engine::Engine;
 use crate::error::StorageResult;
+use crate::identity::access_keys;
+use crate::identity::tenants::{self, DEFAULT_TENANT};
 use crate::index::{Column, IndexRead, rows};
 use crate::object::bucket;
 use crate::testing::driver::{get, get_range};
@@ -27,6 +29,14 @@ pub fn observe(engine: &Arc<Engine>) -> StorageResult<State> {
         state.insert(format!("ledger/{key}"), Arc::new(get(engine, "ledger", &key)?));
     }
     observe_uploads(engine, &mut state)?;
+    let view = engine.index.as_ref();
+    for tenant in tenants::all(view)?.into_iter().filter(|tenant| tenant.tenant != DEFAULT_TENANT) {
+        engine.domain(tenant.domain)?;
+        state.insert(format!("tenant {}", tenant.name), Arc::default());
+    }
+    for key in access_keys::all(view)?.into_iter().filter(|key| !key.root) {
+        state.insert(format!("access key {}", key.access_key), Arc::new(vec![u8::from(key.enabled)]));
+    }
     Ok(state)
 }
 

@@ -1,0 +1,101 @@
+//! `kovcheg tenant create` and `kovcheg tenant list`.
+
+use clap::{Args, Subcommand};
+use kovcheg_admin::types::Tenant;
+use kovcheg_storage::identity::tenants;
+
+use super::place::{Access, Place, access, block_on, offline};
+use super::show;
+use crate::config::Purpose;
+use crate::error::{AppError, Outcome};
+
+/// `kovcheg tenant ...`.
+#[derive(Subcommand)]
+pub enum TenantCommand {
+    /// Make a tenant: buckets, access keys and encryption keys of its own, and no deduplication with others
+    Create(CreateArguments),
+    /// List the tenants
+    List(ListArguments),
+}
+
+/// Options of `tenant create`.
+#[derive(Args)]
+#[command(after_help = CREATE_EXAMPLES)]
+pub struct CreateArguments {
+    /// Name: 1 to 63 of a-z, 0-9 and -
+    name: String,
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  kovcheg tenant create accounting
+  kovcheg access-key create --tenant accounting --bucket '*'
+
+Back up the key file no less than before: the keys of all tenants are wrapped by it.";
+
+/// Options of `tenant list`.
+#[derive(Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub struct ListArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  kovcheg tenant list
+  kovcheg tenant list --data /srv/vault --json";
+
+/// Runs one of them.
+pub fn run(command: &TenantCommand) -> Result<Outcome, AppError> {
+    match command {
+        TenantCommand::Create(arguments) => create(arguments),
+        TenantCommand::List(arguments) => list(arguments),
+    }
+}
+
+fn create(arguments: &CreateArguments) -> Result<Outcome, AppError> {
+    let config = arguments.place.load()?;
+    let tenant = match block_on(access(&config))? {
+        Access::Server(client) => block_on(async { Ok(client.create_tenant(&arguments.name).await?) })?,
+        Access::Offline => {
+            offline(&config, Purpose::Mend, |vault| Ok(Tenant::from(vault.create_tenant(&arguments.name)?)))?
+        }
+    };
+    if arguments.json {
+        show::json(&tenant)?;
+    } else {
+        let name = &tenant.name;
+        show::print(&format!(
+            "tenant {name} (owner {:012}); next: kovcheg access-key create --tenant {name} --bucket '*'\n",
+            tenant.id
+        ))?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn list(arguments: &ListArguments) -> Result<Outcome, AppError> {
+    let config = arguments.place.load()?;
+    let found = match block_on(access(&config))? {
+        Access::Server(client) => block_on(async { Ok(client.tenants().await?) })?,
+        Access::Offline => offline(&config, Purpose::Look, |vault| {
+            Ok(tenants::all(vault.engine().index.as_ref())?.into_iter().map(Tenant::from).collect())
+        })?,
+    };
+    if arguments.json {
+        show::json(&found)?;
+    } else {
+        let mut rows = vec![vec!["NAME".to_owned(), "OWNER".to_owned()]];
+        rows.extend(found.iter().map(|tenant| vec![show::tame(&tenant.name), format!("{:012}", tenant.id)]));
+        show::print(&show::table(&rows))?;
+    }
+    Ok(Outcome::Fine)
+}

@@ -1,0 +1,46 @@
+//! The making of a tenant: a key for its domain on the disks first, then the record, so that no record ever names a domain without a
+//! key (R10). A key without a record, after a crash in between, is never used.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kovcheg_format::record::identity::TenantSet;
+
+use crate::engine::Engine;
+use crate::error::StorageResult;
+use crate::identity::{operator_origin, tenants};
+use crate::journal::sequencer::Commit;
+use crate::keys::hierarchy::RootKey;
+use crate::vault::pool::FoundPool;
+use crate::vault::{keyrings, operator};
+
+/// Makes a tenant with a domain of its own; durable on more than m disks on return, audited. One at a time: the keyring is written as
+/// a whole.
+pub fn create(engine: &Arc<Engine>, found: &FoundPool, key_file: &Path, name: &str) -> StorageResult<TenantSet> {
+    if let Some(refusal) = engine.refusal() {
+        return Err(refusal);
+    }
+    tenants::check_name(name)?;
+    let mut written = engine.keyring_written.lock();
+    let root = RootKey::load(key_file).map_err(|error| operator(error.to_string()))?;
+    if root.check(found.newest.pool) != found.newest.key_check {
+        return Err(operator(format!("{} belongs to another vault", key_file.display())));
+    }
+    let (mut keyring, _) = keyrings::load(found, &root)?;
+    let domain = keyring.add_domain(*written, engine.clock.wall_ms());
+    let domain = domain.ok_or_else(|| operator("there are no more ids for domains"))?;
+    // Also when it then reaches too few disks: the next attempt must not look like this one.
+    *written = keyring.sequence();
+    keyrings::store_on_most(found, &keyring, &root)?;
+    if let Some(cipher) = keyring.domain(domain) {
+        engine.domains.write().insert(domain, Arc::new(cipher));
+    }
+    let (by, name) = (operator_origin(), name.to_owned());
+    let (answer, answered) = crossbeam_channel::bounded(1);
+    engine.commit(Commit::of(Box::new(move |moment| {
+        let (tenant, records) = tenants::propose_create(moment, &name, domain, &by)?;
+        let _ = answer.send(tenant);
+        Ok(records)
+    })))?;
+    answered.try_recv().map_err(|_| operator("the sequencer did not decide"))
+}
