@@ -53,6 +53,11 @@ need pkg-config pkg-config
 need curl curl
 if [ "$purpose" = test ]; then
     need fusermount3 fuse3
+    # Clients that the tests run.
+    need rclone rclone
+    need restic restic
+    need s3cmd s3cmd
+    if ! command -v duplicity >/dev/null 2>&1; then packages+=(duplicity python3-boto3); fi
 fi
 
 if ((${#packages[@]} > 0)); then

@@ -1,4 +1,4 @@
-//! Real clients against the real binary: awscli and boto3 as their users run them, and a real PostgreSQL behind `pg_dump`.
+//! Real clients against the real binary: awscli, boto3 and backup tools as their users run them, and a real PostgreSQL behind `pg_dump`.
 //!
 //! The clients come from the Python environment named by `KOVCHEG_CLIENTS` (`~/.cache/kovcheg-venv`), which `.ci/run` makes.
 //! They see nothing of the environment of the test but what `user` gives them.
@@ -18,5 +18,6 @@ mod dumps;
 mod files;
 mod readme;
 mod s3api;
+mod tools;
 mod trees;
 mod user;

@@ -150,7 +150,7 @@ fn environment() -> PathBuf {
         assert!(
             path.join(program).exists(),
             "no {program} in {0}: the tests with real clients need awscli and boto3. `.ci/run` makes the environment; by \
-             hand: python3 -m venv {0} && {0}/bin/pip install awscli boto3 (KOVCHEG_CLIENTS names another place)",
+             hand: python3 -m venv {0} && {0}/bin/pip install awscli boto3 minio (KOVCHEG_CLIENTS names another place)",
             path.display()
         );
     }

@@ -112,18 +112,39 @@ impl Head {
     }
 }
 
-/// The access key a request claims, whether or not its signature is good.
-fn claimed_key(headers: &HeaderMap, uri: &Uri) -> String {
+/// The credential scope a request claims (access key, day, region, service), whether or not its signature is good.
+fn claimed_scope(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let from_header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| {
         let (_, rest) = text.split_once("Credential=")?;
-        rest.split('/').next().map(str::to_owned)
+        rest.split([',', ' ']).next().map(str::to_owned)
     });
     let from_query = || {
         let pairs = uri.query()?.split('&');
         let value = pairs.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "X-Amz-Credential")?.1;
-        url_decode(value, true)?.split('/').next().map(str::to_owned)
+        url_decode(value, true)
     };
-    from_header.or_else(from_query).unwrap_or_else(|| "anonymous".to_owned())
+    from_header.or_else(from_query)
+}
+
+/// The access key a request claims.
+fn claimed_key(headers: &HeaderMap, uri: &Uri) -> String {
+    let scope = claimed_scope(headers, uri);
+    let key = scope.as_deref().and_then(|scope| scope.split('/').next()).unwrap_or("anonymous");
+    key.to_owned()
+}
+
+/// Refuses a region that is none, in the words by which clients (s3cmd signs for `US`) learn the right one and ask again.
+fn refuse_no_region(shared: &Shared, head: &Parts) -> Result<(), S3Error> {
+    let scope = claimed_scope(&head.headers, &head.uri);
+    let Some(region) = scope.as_deref().and_then(|scope| scope.split('/').nth(2)) else { return Ok(()) };
+    if region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Ok(());
+    }
+    let right = &shared.config.region;
+    Err(s3_error!(
+        AuthorizationHeaderMalformed,
+        "The authorization header is malformed; the region '{region}' is wrong; expecting '{right}'"
+    ))
 }
 
 /// Refuses a request because a limit was reached. Its body is left for draining.
@@ -143,7 +164,7 @@ async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request
     let (mut parts, body) = request.into_parts();
     // A body that is refused unread is wrapped and dropped: that leaves it for draining.
     let wrap = |body, inspector| RequestBody::new(body, shared.config.body_idle_timeout, inspector, Arc::clone(watch));
-    let inspector = match inspector(shared, &parts) {
+    let inspector = match refuse_no_region(shared, &parts).and_then(|()| inspector(shared, &parts)) {
         Ok(inspector) => inspector,
         Err(error) => {
             drop(wrap(body, None));
@@ -215,7 +236,8 @@ fn finish_head(
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         let code = response.body().bytes().and_then(|bytes| code_of(&bytes).map(str::to_owned));
-        complete_error(response, &head.resource, caller);
+        let region = (code.as_deref() == Some("AuthorizationHeaderMalformed")).then_some(shared.config.region.as_str());
+        complete_error(response, &head.resource, caller, region);
         let code = code.unwrap_or_else(|| status.as_u16().to_string());
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::warn!(op = caller.operation(), code, "a request failed inside the vault");

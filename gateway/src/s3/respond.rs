@@ -52,11 +52,22 @@ pub(crate) fn error_document(code: &str, message: &str, resource: &str, caller: 
     format!("{XML_HEAD}<Error><Code>{code}</Code><Message>{message}</Message>{}", tail(resource, caller))
 }
 
-/// The error document of `s3s`, with what it lacks; `None` if `document` is none.
-pub(crate) fn complete_document(document: &[u8], resource: &str, caller: &Caller) -> Option<String> {
+/// The error document of `s3s`, with what it lacks and, where a client asked for another one, the right region; `None` if `document`
+/// is none.
+pub(crate) fn complete_document(
+    document: &[u8],
+    resource: &str,
+    caller: &Caller,
+    region: Option<&str>,
+) -> Option<String> {
     let text = std::str::from_utf8(document).ok()?;
     let open = text.strip_suffix("</Error>")?;
-    open.contains("<Error>").then(|| format!("{open}{}", tail(resource, caller)))
+    let region = region.map(|region| format!("<Region>{}</Region>", xml_escape(region))).unwrap_or_default();
+    let rest = match text.contains("<RequestId>") {
+        true => format!("{region}</Error>"),
+        false => format!("{region}{}", tail(resource, caller)),
+    };
+    open.contains("<Error>").then(|| format!("{open}{rest}"))
 }
 
 /// The code in an error document.
@@ -77,8 +88,8 @@ pub(crate) fn error_response(error: &S3Error, resource: &str, caller: &Caller) -
 }
 
 /// Completes the error document of a failed answer.
-pub(crate) fn complete_error(response: &mut Response<Body>, resource: &str, caller: &Caller) {
-    let document = response.body().bytes().and_then(|bytes| complete_document(&bytes, resource, caller));
+pub(crate) fn complete_error(response: &mut Response<Body>, resource: &str, caller: &Caller, region: Option<&str>) {
+    let document = response.body().bytes().and_then(|bytes| complete_document(&bytes, resource, caller, region));
     if let Some(document) = document {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::from(document);
@@ -176,10 +187,14 @@ mod tests {
     #[test]
     fn documents_of_the_protocol_crate_are_completed() {
         let given = b"<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>m</Message></Error>";
-        let document = complete_document(given, "/b/k", &caller()).unwrap_or_default();
+        let document = complete_document(given, "/b/k", &caller(), None).unwrap_or_default();
         assert!(document.starts_with("<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>m</Message>"));
         assert!(document.ends_with("</HostId></Error>") && document.contains("<Resource>/b/k</Resource>"));
-        assert_eq!(complete_document(b"<ListBucketResult/>", "/b", &caller()), None);
+        assert_eq!(complete_document(b"<ListBucketResult/>", "/b", &caller(), None), None);
+        let own = error_document("AuthorizationHeaderMalformed", "m", "/b/k", &caller());
+        let told = complete_document(own.as_bytes(), "/b/k", &caller(), Some("eu-1")).unwrap_or_default();
+        assert!(told.ends_with("<Region>eu-1</Region></Error>"), "{told}");
+        assert_eq!(told.matches("<RequestId>").count(), 1, "what is complete is not completed again: {told}");
     }
 
     #[test]
