@@ -57,6 +57,8 @@ if [ "$purpose" = test ]; then
     need rclone rclone
     need restic restic
     need s3cmd s3cmd
+    need pgbackrest pgbackrest
+    need barman-cloud-backup barman-cli-cloud
     if ! command -v duplicity >/dev/null 2>&1; then packages+=(duplicity python3-boto3); fi
 fi
 

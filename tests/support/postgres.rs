@@ -15,8 +15,8 @@ pub struct Postgres {
     started: bool,
 }
 
-/// The newest PostgreSQL that the distribution installed.
-fn find_bin() -> PathBuf {
+/// Programs of the newest PostgreSQL that the distribution installed.
+pub fn newest_bin() -> PathBuf {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|folder| folder.flatten().map(|entry| entry.path().join("bin")).collect())
         .unwrap_or_default();
@@ -28,7 +28,7 @@ fn find_bin() -> PathBuf {
 impl Postgres {
     /// Makes and starts one.
     pub fn start() -> Self {
-        let mut server = Self { bin: find_bin(), folder: Folder::new("postgres"), port: free_port(), started: false };
+        let mut server = Self { bin: newest_bin(), folder: Folder::new("postgres"), port: free_port(), started: false };
         let data = server.data();
         if is_root() {
             let owner = server.as_owner("id").arg("-u").output().expect("id");
@@ -135,7 +135,8 @@ impl Drop for Postgres {
     }
 }
 
-fn is_root() -> bool {
+/// Whether this process is root, as which PostgreSQL does not run.
+pub fn is_root() -> bool {
     // SAFETY: geteuid() only reads the process's credentials.
     unsafe { libc::geteuid() == 0 }
 }

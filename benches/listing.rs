@@ -1,0 +1,163 @@
+//! What a page of a listing costs in a small bucket and in one of a million keys, made through the engine into a real vault.
+//!
+//! The limit is the page at 1,000 keys: a page must cost what it shows, however many keys lie beside it. `KOVCHEG_BENCH_KEYS` sets the
+//! number of keys (1,000,000), `KOVCHEG_BENCH_DIR` the folder. `benches/README.md` says how to read the figures.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use kovcheg_format::id::{RequestId, TenantId};
+use kovcheg_format::record::audit::Origin;
+use kovcheg_format::record::bucket::Namespace;
+use kovcheg_format::superblock::FailureDomain;
+use kovcheg_storage::config::EngineConfig;
+use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::object::types::{ListQuery, NewBucket, NewVersion, NoObserver};
+use kovcheg_storage::vault::{DiskSpec, OpenOptions, Vault};
+
+const BUCKET: &str = "bench";
+/// Keys and common prefixes of a page.
+const PAGE: usize = 1_000;
+/// Puts under way at a time.
+const WRITERS: usize = 256;
+/// Pages of one measurement; the median counts.
+const PAGES: usize = 41;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A folder that goes away.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} was left behind: {error}", self.0.display());
+        }
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let many = std::env::var("KOVCHEG_BENCH_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let folder = std::env::var_os("KOVCHEG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let scratch = Scratch(folder.join(format!("kovcheg-listing-{}", std::process::id())));
+    let options = options(&scratch.0);
+    for disk in &options.disks {
+        std::fs::create_dir_all(&disk.path)?;
+    }
+    let vault = Vault::open(&options)?.vault;
+    let handle = vault.handle();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let new = NewBucket { name: BUCKET.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
+    runtime.block_on(handle.create_bucket(origin(), new))?;
+    runtime.block_on(fill(&handle, 0, PAGE))?;
+    let few = runtime.block_on(pages(&handle, "1,000 keys", &[String::new()]))?;
+    let began = Instant::now();
+    runtime.block_on(fill(&handle, PAGE, many))?;
+    let made = (many - PAGE) as f64 / began.elapsed().as_secs_f64();
+    println!("  {many} keys made through the engine, {made:.0} durable puts/s");
+    let places: Vec<String> = (0..PAGES).map(|at| key(at * many / PAGES)).collect();
+    let page = runtime.block_on(pages(&handle, &format!("{many} keys"), &places))?;
+    println!("  {:<44} {:>8.2} (asked: at most 2)", "page at that many / page at 1,000", page / few);
+    runtime.block_on(prefixes(&handle))?;
+    runtime.block_on(walk(&handle, many))?;
+    drop(handle);
+    vault.close()?;
+    Ok(())
+}
+
+/// A thousand folders, each with as many keys as any other.
+fn key(number: usize) -> String {
+    format!("folder-{:04}/object-{number:08}", number % PAGE)
+}
+
+/// Puts empty objects of these numbers.
+async fn fill(handle: &VaultHandle, from: usize, to: usize) -> Result<(), Failure> {
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let handle = handle.clone();
+            tokio::spawn(async move {
+                for number in (from + writer..to).step_by(WRITERS) {
+                    let stream = handle.begin_object(origin(), BUCKET, &key(number), Box::new(NoObserver)).await?;
+                    let new =
+                        NewVersion { etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(), ..NewVersion::default() };
+                    stream.end().await?.commit_object(new).await?;
+                }
+                Ok::<(), Failure>(())
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await??;
+    }
+    Ok(())
+}
+
+/// Milliseconds of a page of 1,000 keys: the median over pages that begin behind these keys.
+async fn pages(handle: &VaultHandle, what: &str, places: &[String]) -> Result<f64, Failure> {
+    let mut took = Vec::new();
+    for at in 0..PAGES {
+        let after = places.get(at % places.len()).filter(|after| !after.is_empty()).cloned();
+        let began = Instant::now();
+        let page = handle.list_objects(BUCKET, query("", after)).await?;
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+        if page.objects.is_empty() {
+            return Err("an empty page".into());
+        }
+    }
+    took.sort_by(f64::total_cmp);
+    let median = took.get(took.len() / 2).copied().unwrap_or(f64::INFINITY);
+    println!("  {:<44} {median:>8.2} ms", format!("a page of 1,000 in a bucket of {what}"));
+    Ok(median)
+}
+
+/// A page that rolls all keys up.
+async fn prefixes(handle: &VaultHandle) -> Result<(), Failure> {
+    let began = Instant::now();
+    let page = handle.list_objects(BUCKET, query("/", None)).await?;
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    println!("  {:<44} {took:>8.2} ms", format!("a page of {} common prefixes", page.common_prefixes.len()));
+    Ok(())
+}
+
+/// From the first key to the last.
+async fn walk(handle: &VaultHandle, many: usize) -> Result<(), Failure> {
+    let (began, mut after, mut seen) = (Instant::now(), None, 0);
+    loop {
+        let page = handle.list_objects(BUCKET, query("", after)).await?;
+        seen += page.objects.len();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if seen != many {
+        return Err(format!("{seen} keys were listed, {many} are there").into());
+    }
+    let rate = many as f64 / began.elapsed().as_secs_f64();
+    println!("  {:<44} {rate:>8.0} keys/s (asked: 100,000)", "all pages, one after the other");
+    Ok(())
+}
+
+fn query(delimiter: &str, after: Option<String>) -> ListQuery {
+    ListQuery { prefix: String::new(), delimiter: delimiter.to_owned(), after, max_keys: PAGE }
+}
+
+fn origin() -> Origin {
+    Origin { actor: "bench".to_owned(), address: String::new(), request: RequestId::ZERO }
+}
+
+fn options(folder: &Path) -> OpenOptions {
+    let disk =
+        |number| DiskSpec { path: folder.join(format!("disk{number}")), failure_domain: FailureDomain::default() };
+    OpenOptions {
+        disks: (0..6).map(disk).collect(),
+        index_dir: folder.join("index"),
+        key_file: folder.join("root.key"),
+        k: 4,
+        m: 2,
+        create: true,
+        read_only: false,
+        force_missing: false,
+        engine: EngineConfig::default(),
+    }
+}
