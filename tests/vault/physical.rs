@@ -5,6 +5,9 @@ use crate::support::seed;
 use crate::support::shards::{self, Physical};
 use crate::support::vault::{Stored, Vault};
 
+/// Times that the metric is looked at before it counts as wrong: five seconds.
+const LOOKS: u32 = 25;
+
 /// The metric, as a walk would say it.
 pub fn by_metric(vault: &Vault) -> Physical {
     let scrape = vault.metrics();
@@ -14,8 +17,15 @@ pub fn by_metric(vault: &Vault) -> Physical {
 /// Fails unless metric and disks agree: exactly per kind, while nothing is written.
 #[track_caller]
 pub fn assert_metric_is_true(vault: &Vault) -> Physical {
-    let metric = by_metric(vault);
-    let walked = shards::physical(&vault.disks());
+    // What the listener says may be a second old.
+    let (mut metric, mut walked) = (by_metric(vault), shards::physical(&vault.disks()));
+    for _ in 0..LOOKS {
+        if metric == walked {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        (metric, walked) = (by_metric(vault), shards::physical(&vault.disks()));
+    }
     assert_eq!(metric, walked, "metric (left) and walk over the disks (right)");
     metric
 }

@@ -148,6 +148,24 @@ fn cost_follows_output() {
 }
 
 #[test]
+fn older_versions_do_not_show_and_cost_a_seek() {
+    let mut records: Vec<Record> = vec![fixtures::bucket(2, "kept").into()];
+    for (at, key) in ["a", "b", "c"].into_iter().enumerate() {
+        for version in 0..100_u64 {
+            records.push(fixtures::version(2, key, version * 3 + at as u64 + 1, VersionKind::Object, 1).into());
+        }
+    }
+    let index = index_of(&records);
+    let view = Counting { view: &index, rows: AtomicUsize::new(0) };
+    let page = list_objects(&view, BucketId(2), &query("", "", None, 10)).unwrap();
+    let found: Vec<_> = page.objects.iter().map(|object| (object.key.as_str(), object.version)).collect();
+    let newest = |at: u64| fixtures::version_id(99 * 3 + at + 1);
+    assert_eq!(found, [("a", newest(0)), ("b", newest(1)), ("c", newest(2))]);
+    let rows = view.rows.into_inner();
+    assert!(rows <= 3 + 3 * (1 + super::OTHERS_MAX), "{rows} rows for three keys of a hundred versions");
+}
+
+#[test]
 fn buckets_come_by_name() {
     let index = index_of(&[
         fixtures::bucket(9, "alpha").into(),
