@@ -3,19 +3,17 @@
 //! The limit is the page at 1,000 keys: a page must cost what it shows, however many keys lie beside it. `KOVCHEG_BENCH_KEYS` sets the
 //! number of keys (1,000,000), `KOVCHEG_BENCH_DIR` the folder. `benches/README.md` says how to read the figures.
 
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use kovcheg_format::id::{RequestId, TenantId};
-use kovcheg_format::record::audit::Origin;
-use kovcheg_format::record::bucket::Namespace;
-use kovcheg_format::superblock::FailureDomain;
-use kovcheg_storage::config::EngineConfig;
 use kovcheg_storage::handle::VaultHandle;
-use kovcheg_storage::object::types::{ListQuery, NewBucket, NewVersion, NoObserver};
-use kovcheg_storage::vault::{DiskSpec, OpenOptions, Vault};
+use kovcheg_storage::object::types::{ListQuery, NewVersion, NoObserver};
+use kovcheg_storage::vault::Vault;
 
-const BUCKET: &str = "bench";
+use vault::{BUCKET, Scratch, bucket, origin};
+
+#[path = "support/vault.rs"]
+mod vault;
+
 /// Keys and common prefixes of a page.
 const PAGE: usize = 1_000;
 /// Puts under way at a time.
@@ -25,36 +23,21 @@ const PAGES: usize = 41;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A folder that goes away.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{} was left behind: {error}", self.0.display());
-        }
-    }
-}
-
 fn main() -> Result<(), Failure> {
     let many = std::env::var("KOVCHEG_BENCH_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
-    let folder = std::env::var_os("KOVCHEG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let scratch = Scratch(folder.join(format!("kovcheg-listing-{}", std::process::id())));
-    let options = options(&scratch.0);
-    for disk in &options.disks {
-        std::fs::create_dir_all(&disk.path)?;
-    }
-    let vault = Vault::open(&options)?.vault;
-    let handle = vault.handle();
+    let scratch = Scratch::new("listing")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let new = NewBucket { name: BUCKET.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
-    runtime.block_on(handle.create_bucket(origin(), new))?;
-    runtime.block_on(fill(&handle, 0, PAGE))?;
-    let few = runtime.block_on(pages(&handle, "1,000 keys", &[String::new()]))?;
+    let vault = scratch.open()?;
+    runtime.block_on(vault.handle().create_bucket(origin(), bucket()))?;
+    runtime.block_on(fill(&vault.handle(), 0, PAGE))?;
+    let vault = reopened(&scratch, vault)?;
+    let few = runtime.block_on(pages(&vault.handle(), "1,000 keys", &[String::new()]))?;
     let began = Instant::now();
-    runtime.block_on(fill(&handle, PAGE, many))?;
+    runtime.block_on(fill(&vault.handle(), PAGE, many))?;
     let made = (many - PAGE) as f64 / began.elapsed().as_secs_f64();
     println!("  {many} keys made through the engine, {made:.0} durable puts/s");
+    let vault = reopened(&scratch, vault)?;
+    let handle = vault.handle();
     let places: Vec<String> = (0..PAGES).map(|at| key(at * many / PAGES)).collect();
     let page = runtime.block_on(pages(&handle, &format!("{many} keys"), &places))?;
     println!("  {:<44} {:>8.2} (asked: at most 2)", "page at that many / page at 1,000", page / few);
@@ -63,6 +46,12 @@ fn main() -> Result<(), Failure> {
     drop(handle);
     vault.close()?;
     Ok(())
+}
+
+/// The vault closed and opened: what a page reads then lies in files, however many keys there are.
+fn reopened(scratch: &Scratch, vault: Vault) -> Result<Vault, Failure> {
+    vault.close()?;
+    Ok(scratch.open()?)
 }
 
 /// A thousand folders, each with as many keys as any other.
@@ -140,24 +129,4 @@ async fn walk(handle: &VaultHandle, many: usize) -> Result<(), Failure> {
 
 fn query(delimiter: &str, after: Option<String>) -> ListQuery {
     ListQuery { prefix: String::new(), delimiter: delimiter.to_owned(), after, max_keys: PAGE }
-}
-
-fn origin() -> Origin {
-    Origin { actor: "bench".to_owned(), address: String::new(), request: RequestId::ZERO }
-}
-
-fn options(folder: &Path) -> OpenOptions {
-    let disk =
-        |number| DiskSpec { path: folder.join(format!("disk{number}")), failure_domain: FailureDomain::default() };
-    OpenOptions {
-        disks: (0..6).map(disk).collect(),
-        index_dir: folder.join("index"),
-        key_file: folder.join("root.key"),
-        k: 4,
-        m: 2,
-        create: true,
-        read_only: false,
-        force_missing: false,
-        engine: EngineConfig::default(),
-    }
 }

@@ -31,6 +31,8 @@ const SHARD_LEN: usize = 1 << 20;
 
 #[path = "stages/engine.rs"]
 mod engine;
+#[path = "support/vault.rs"]
+mod vault;
 
 type Failure = Box<dyn std::error::Error>;
 

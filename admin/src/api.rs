@@ -71,10 +71,22 @@ async fn disks(State(api): State<Api>) -> Result<Json<Vec<Disk>>, ApiError> {
     Ok(Json(Status::from(&*api.snapshots.status().await?).disks))
 }
 
-async fn confirm(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<Response, ApiError> {
-    let confirmed = tokio::task::spawn_blocking(move || api.vault.confirm_recovery_kit(&kit.code));
-    confirmed.await.map_err(|_| ApiError::Worker)??;
-    Ok(Json(serde_json::json!({ "confirmed": true })).into_response())
+async fn confirm(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<Json<serde_json::Value>, ApiError> {
+    blocking(api, move |api| {
+        api.vault.confirm_recovery_kit(&kit.code)?;
+        Ok(serde_json::json!({ "confirmed": true }))
+    })
+    .await
+}
+
+/// Runs `act` on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    api: Api,
+    act: impl FnOnce(Api) -> Result<T, ApiError> + Send + 'static,
+) -> Result<Json<T>, ApiError> {
+    api.vault.is_open()?;
+    let done = tokio::task::spawn_blocking(move || act(api));
+    done.await.map_err(|_| ApiError::Worker)?.map(Json)
 }
 
 async fn verify(State(api): State<Api>, Query(query): Query<VerifyQuery>) -> Result<Response, ApiError> {

@@ -2,19 +2,11 @@
 //!
 //! Everything counts that the vault spends: gathering, look-up, manifest, journal, index, and the kernel's share of writing.
 
-use std::fs;
-use std::path::PathBuf;
-
 use bytes::Bytes;
-use kovcheg_format::id::{RequestId, TenantId};
-use kovcheg_format::record::audit::Origin;
-use kovcheg_format::record::bucket::Namespace;
-use kovcheg_format::superblock::FailureDomain;
-use kovcheg_storage::config::EngineConfig;
 use kovcheg_storage::handle::VaultHandle;
-use kovcheg_storage::object::types::{NewBucket, NewVersion, NoObserver};
-use kovcheg_storage::vault::{DiskSpec, OpenOptions, Vault};
+use kovcheg_storage::object::types::{NewVersion, NoObserver};
 
+use crate::vault::{BUCKET, Scratch, bucket, origin};
 use crate::{Failure, Limits, cpu_seconds, random_from, report};
 
 /// Bytes of one object.
@@ -23,18 +15,6 @@ const OBJECT_LEN: usize = 256 << 20;
 const PIECE_LEN: usize = 64 << 10;
 /// Objects of new data, and as many of data that is stored already.
 const OBJECTS: u64 = 5;
-const BUCKET: &str = "bench";
-
-/// A vault in a folder of its own, removed at the end.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{} was left behind: {error}", self.0.display());
-        }
-    }
-}
 
 /// What a put cost.
 struct Cost {
@@ -44,14 +24,8 @@ struct Cost {
 
 /// Puts new and known objects, prints GB for each CPU second and the share of the serial limits.
 pub fn run(limits: &Limits) -> Result<(), Failure> {
-    let folder = std::env::var_os("KOVCHEG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let scratch = Scratch(folder.join(format!("kovcheg-bench-{}", std::process::id())));
-    fs::create_dir(&scratch.0)?;
-    for disk in &options(&scratch.0).disks {
-        fs::create_dir(&disk.path)?;
-    }
-    let opened = Vault::open(&options(&scratch.0))?;
-    let vault = opened.vault;
+    let scratch = Scratch::new("bench")?;
+    let vault = scratch.open()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let handle = vault.handle();
     let driver = vault.handle().status().disks.first().map(|disk| disk.driver.clone()).unwrap_or_default();
@@ -59,10 +33,7 @@ pub fn run(limits: &Limits) -> Result<(), Failure> {
         "\nreal path, {OBJECTS} objects of {} MiB each, 4+2 over six folders ({driver}), median",
         OBJECT_LEN >> 20
     );
-    runtime.block_on(handle.create_bucket(
-        origin(),
-        NewBucket { name: BUCKET.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None },
-    ))?;
+    runtime.block_on(handle.create_bucket(origin(), bucket()))?;
     // The first object warms caches, open segments and the allocator, and is what duplicates are made of.
     let known = u64::MAX / 2;
     runtime.block_on(put(&handle, "known", known))?;
@@ -110,24 +81,4 @@ async fn put(handle: &VaultHandle, key: &str, seed: u64) -> Result<Cost, Failure
     ended.commit_object(NewVersion { etag: "bench".to_owned(), ..NewVersion::default() }).await?;
     let cpu = cpu_seconds(libc::CLOCK_PROCESS_CPUTIME_ID) - before - making;
     Ok(Cost { cpu, wall: started.elapsed().as_secs_f64() })
-}
-
-fn origin() -> Origin {
-    Origin { actor: "bench".to_owned(), address: String::new(), request: RequestId::ZERO }
-}
-
-fn options(folder: &std::path::Path) -> OpenOptions {
-    let disk =
-        |number| DiskSpec { path: folder.join(format!("disk{number}")), failure_domain: FailureDomain::default() };
-    OpenOptions {
-        disks: (0..6).map(disk).collect(),
-        index_dir: folder.join("index"),
-        key_file: folder.join("root.key"),
-        k: 4,
-        m: 2,
-        create: true,
-        read_only: false,
-        force_missing: false,
-        engine: EngineConfig::default(),
-    }
 }

@@ -5,7 +5,7 @@ use kovcheg_admin::types::{AccessKey, MadeAccessKey, NewAccessKey};
 use kovcheg_storage::identity::access_keys;
 use serde_json::json;
 
-use super::place::{Access, Place, access, block_on, offline};
+use super::place::{Place, ask};
 use super::show;
 use crate::config::Purpose;
 use crate::control::create_access_key;
@@ -112,35 +112,35 @@ fn create(arguments: &CreateArguments) -> Result<Outcome, AppError> {
         rights: arguments.rights.clone(),
         note: arguments.note.clone(),
     };
-    let made = match block_on(access(&config))? {
-        Access::Server(client) => block_on(async { Ok(client.create_access_key(&new).await?) })?,
-        Access::Offline => offline(&config, Purpose::Mend, |vault| {
-            let (access_key, secret) = create_access_key(vault, &new.tenant, new.grant()?, &new.note)?;
-            Ok(MadeAccessKey { access_key, secret_key: secret.to_string(), tenant: new.tenant.clone() })
-        })?,
-    };
-    if arguments.json {
-        show::json(&made)?;
-    } else {
-        show::print(&format!("access key  {}\nsecret key  {}\n", made.access_key, made.secret_key))?;
+    let (asked, tenant) = (new.clone(), new.tenant.clone());
+    let made = ask(
+        &config,
+        Purpose::Mend,
+        |client| async move { client.create_access_key(&asked).await },
+        |vault| {
+            let (access_key, secret) = create_access_key(vault, &tenant, new.grant()?, &new.note)?;
+            Ok(MadeAccessKey { access_key, secret_key: secret.to_string(), tenant: tenant.clone() })
+        },
+    )?;
+    show::either(arguments.json, &made, |made| {
+        format!("access key  {}\nsecret key  {}\n", made.access_key, made.secret_key)
+    })?;
+    if !arguments.json {
         eprintln!("the secret is shown this once and stored nowhere in clear");
     }
     Ok(Outcome::Fine)
 }
 
 fn list(arguments: &ListArguments) -> Result<Outcome, AppError> {
-    let config = arguments.place.load()?;
-    let found = match block_on(access(&config))? {
-        Access::Server(client) => block_on(async { Ok(client.access_keys().await?) })?,
-        Access::Offline => offline(&config, Purpose::Look, |vault| {
-            Ok(access_keys::all(vault.engine().index.as_ref())?.into_iter().map(AccessKey::from).collect())
-        })?,
-    };
-    if arguments.json {
-        show::json(&found)?;
-    } else {
-        show::print(&show::table(&rows(&found)))?;
-    }
+    let found = ask(
+        &arguments.place.load()?,
+        Purpose::Look,
+        |client| async move { client.access_keys().await },
+        |vault| {
+            Ok(access_keys::all(vault.engine().index.as_ref())?.into_iter().map(AccessKey::from).collect::<Vec<_>>())
+        },
+    )?;
+    show::either(arguments.json, &found, |found| show::table(&rows(found)))?;
     Ok(Outcome::Fine)
 }
 
@@ -167,35 +167,31 @@ enum Change {
 }
 
 fn change(arguments: &OneArguments, change: Change) -> Result<Outcome, AppError> {
-    let config = arguments.place.load()?;
-    let id = arguments.access_key.as_str();
-    match block_on(access(&config))? {
-        Access::Server(client) => block_on(async {
+    let (config, id) = (arguments.place.load()?, arguments.access_key.as_str());
+    let enabled = change == Change::Enable;
+    ask(
+        &config,
+        Purpose::Mend,
+        |client| async move {
             match change {
-                Change::Delete => client.remove_access_key(id).await?,
-                Change::Enable | Change::Disable => client.set_access_key_enabled(id, change == Change::Enable).await?,
+                Change::Delete => client.remove_access_key(id).await,
+                Change::Enable | Change::Disable => client.set_access_key_enabled(id, enabled).await,
             }
-            Ok(())
-        })?,
-        Access::Offline => offline(&config, Purpose::Mend, |vault| {
+        },
+        |vault| {
             match change {
                 Change::Delete => access_keys::remove(vault.engine(), id)?,
-                Change::Enable | Change::Disable => {
-                    access_keys::set_enabled(vault.engine(), id, change == Change::Enable)?;
-                }
+                Change::Enable | Change::Disable => access_keys::set_enabled(vault.engine(), id, enabled)?,
             }
             Ok(())
-        })?,
-    }
+        },
+    )?;
     let done = match change {
         Change::Enable => "enabled",
         Change::Disable => "disabled",
         Change::Delete => "deleted",
     };
-    if arguments.json {
-        show::json(&json!({ "access_key": id, "state": done }))?;
-    } else {
-        show::print(&format!("{} is {done}\n", show::tame(id)))?;
-    }
+    let answer = json!({ "access_key": id, "state": done });
+    show::either(arguments.json, &answer, |_| format!("{} is {done}\n", show::tame(id)))?;
     Ok(Outcome::Fine)
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use kovcheg_admin::client::AdminClient;
+use kovcheg_admin::client::{AdminClient, ClientError};
 use kovcheg_admin::socket::SOCKET_NAME;
 use kovcheg_storage::disk::superblock::SUPERBLOCK_FILE;
 use kovcheg_storage::vault::{Opened, Vault};
@@ -89,4 +89,17 @@ pub fn offline<T>(
     let value = outcome?;
     closed?;
     Ok(value)
+}
+
+/// Has the running server answer, or the vault, which is then opened for it.
+pub fn ask<T, F: Future<Output = Result<T, ClientError>>>(
+    config: &Config,
+    purpose: Purpose,
+    server: impl FnOnce(AdminClient) -> F,
+    vault: impl FnOnce(&Vault) -> Result<T, AppError>,
+) -> Result<T, AppError> {
+    match block_on(access(config))? {
+        Access::Server(client) => block_on(async { Ok(server(client).await?) }),
+        Access::Offline => offline(config, purpose, vault),
+    }
 }

@@ -19,6 +19,11 @@ pub fn json(value: &impl Serialize) -> Result<(), AppError> {
     print(&format!("{text}\n"))
 }
 
+/// Prints a value as JSON, or as its text.
+pub fn either<T: Serialize>(as_json: bool, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), AppError> {
+    if as_json { json(value) } else { print(&text(value)) }
+}
+
 /// Prints text on stdout. A reader that went away (`| head`) is no error.
 pub fn print(text: &str) -> Result<(), AppError> {
     let mut out = std::io::stdout().lock();

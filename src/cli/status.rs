@@ -6,7 +6,7 @@ use clap::Args;
 use kovcheg_admin::types::{Disk, Status};
 
 use super::place::{Access, Place, access, block_on, offline};
-use super::show::{bytes, json, print, table, tame};
+use super::show::{bytes, either, table, tame};
 use crate::config::{Config, Purpose};
 use crate::error::{AppError, Outcome};
 
@@ -77,22 +77,14 @@ fn shortfall(disks: &[Disk], m: u8, force: bool) -> Option<String> {
 /// `kovcheg status`.
 pub fn run(arguments: &StatusArguments) -> Result<Outcome, AppError> {
     let status = ask(&arguments.place)?;
-    if arguments.json {
-        json(&status)?;
-    } else {
-        print(&overview(&status))?;
-    }
+    either(arguments.json, &status, overview)?;
     Ok(if arguments.check && !status.is_healthy() { Outcome::Damage } else { Outcome::Fine })
 }
 
 /// `kovcheg disk list`.
 pub fn disks(arguments: &DiskArguments) -> Result<Outcome, AppError> {
     let status = ask(&arguments.place)?;
-    if arguments.json {
-        json(&status.disks)?;
-    } else {
-        print(&disk_table(&status.disks))?;
-    }
+    either(arguments.json, &status.disks, |disks| disk_table(disks))?;
     Ok(Outcome::Fine)
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use kovcheg_admin::types::Tenant;
 use kovcheg_storage::identity::tenants;
 
-use super::place::{Access, Place, access, block_on, offline};
+use super::place::{Place, ask};
 use super::show;
 use crate::config::Purpose;
 use crate::error::{AppError, Outcome};
@@ -63,39 +63,31 @@ pub fn run(command: &TenantCommand) -> Result<Outcome, AppError> {
 }
 
 fn create(arguments: &CreateArguments) -> Result<Outcome, AppError> {
-    let config = arguments.place.load()?;
-    let tenant = match block_on(access(&config))? {
-        Access::Server(client) => block_on(async { Ok(client.create_tenant(&arguments.name).await?) })?,
-        Access::Offline => {
-            offline(&config, Purpose::Mend, |vault| Ok(Tenant::from(vault.create_tenant(&arguments.name)?)))?
-        }
-    };
-    if arguments.json {
-        show::json(&tenant)?;
-    } else {
-        let name = &tenant.name;
-        show::print(&format!(
-            "tenant {name} (owner {:012}); next: kovcheg access-key create --tenant {name} --bucket '*'\n",
-            tenant.id
-        ))?;
-    }
+    let (config, name) = (arguments.place.load()?, arguments.name.as_str());
+    let made = ask(
+        &config,
+        Purpose::Mend,
+        |client| async move { client.create_tenant(name).await },
+        |vault| Ok(Tenant::from(vault.create_tenant(name)?)),
+    )?;
+    show::either(arguments.json, &made, |tenant| {
+        let Tenant { id, name, .. } = tenant;
+        format!("tenant {name} (owner {id:012}); next: kovcheg access-key create --tenant {name} --bucket '*'\n")
+    })?;
     Ok(Outcome::Fine)
 }
 
 fn list(arguments: &ListArguments) -> Result<Outcome, AppError> {
-    let config = arguments.place.load()?;
-    let found = match block_on(access(&config))? {
-        Access::Server(client) => block_on(async { Ok(client.tenants().await?) })?,
-        Access::Offline => offline(&config, Purpose::Look, |vault| {
-            Ok(tenants::all(vault.engine().index.as_ref())?.into_iter().map(Tenant::from).collect())
-        })?,
-    };
-    if arguments.json {
-        show::json(&found)?;
-    } else {
+    let found = ask(
+        &arguments.place.load()?,
+        Purpose::Look,
+        |client| async move { client.tenants().await },
+        |vault| Ok(tenants::all(vault.engine().index.as_ref())?.into_iter().map(Tenant::from).collect::<Vec<_>>()),
+    )?;
+    show::either(arguments.json, &found, |found| {
         let mut rows = vec![vec!["NAME".to_owned(), "OWNER".to_owned()]];
         rows.extend(found.iter().map(|tenant| vec![show::tame(&tenant.name), format!("{:012}", tenant.id)]));
-        show::print(&show::table(&rows))?;
-    }
+        show::table(&rows)
+    })?;
     Ok(Outcome::Fine)
 }

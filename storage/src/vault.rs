@@ -30,6 +30,7 @@ mod keyrings;
 pub mod kit;
 mod leftovers;
 mod lock;
+mod most_disks;
 pub mod pool;
 mod returning;
 mod start;

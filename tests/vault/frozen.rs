@@ -2,6 +2,8 @@
 //! and metrics answer, the vault stops when it is told to, and takes the disk back when it answers again (R4, R13). Method: one of six
 //! disks is a file system of its own that is frozen under the running vault.
 
+use std::time::Duration;
+
 use crate::support::loopdisk::LoopDisk;
 use crate::support::seed;
 use crate::support::vault::{Stored, Vault, wait_until};
@@ -57,4 +59,30 @@ fn a_frozen_disk_is_fenced_and_taken_back() {
     vault.start();
     stored.check(&vault.client(), "bkt");
     vault.stop();
+}
+
+/// The disk hangs in the call that makes a file, not in one that has a deadline by itself: no segment is open yet.
+#[test]
+fn a_disk_that_freezes_before_its_first_file_holds_nobody_up() {
+    let mut vault = Vault::prepare("FROZENEARLY");
+    let disk = LoopDisk::mount(&vault.folder().join("image"), &vault.disk(4), DISK);
+    vault.set_config(CONFIG);
+    vault.start();
+    vault.client().create_bucket("bkt");
+    disk.freeze();
+    let (client, (done, stored)) = (vault.client(), std::sync::mpsc::channel());
+    let writer = std::thread::spawn(move || {
+        client.put_stream("bkt", "first", 7, 9 << 20);
+        done.send(()).unwrap();
+    });
+    let acknowledged = stored.recv_timeout(Duration::from_secs(60));
+    // Before anything fails: what hangs must come back.
+    disk.thaw();
+    writer.join().unwrap();
+    assert!(acknowledged.is_ok(), "the put waited for a disk that does not answer");
+    assert_eq!(vault.disk_states()[4], "fenced");
+    vault.client().check_stream("bkt", "first", 7, 9 << 20);
+    vault.restart();
+    assert_eq!(vault.disk_states()[4], "serving");
+    vault.client().check_stream("bkt", "first", 7, 9 << 20);
 }

@@ -3,19 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::Api;
+use super::{Api, blocking};
 use crate::error::ApiError;
 use crate::types::{AccessKey, Enabled, MadeAccessKey, NewAccessKey, NewTenant, Tenant};
-
-/// Runs `act` on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    api: Api,
-    act: impl FnOnce(Api) -> Result<T, ApiError> + Send + 'static,
-) -> Result<Json<T>, ApiError> {
-    api.vault.is_open()?;
-    let done = tokio::task::spawn_blocking(move || act(api));
-    done.await.map_err(|_| ApiError::Worker)?.map(Json)
-}
 
 pub(super) async fn tenants(State(api): State<Api>) -> Result<Json<Vec<Tenant>>, ApiError> {
     blocking(api, |api| Ok(api.vault.tenants()?.into_iter().map(Tenant::from).collect())).await

@@ -76,13 +76,15 @@ mod tests {
     /// Goal: a right counts in the buckets that are named and in no other; nothing is granted by default.
     #[test]
     fn grants_cover_what_they_name() {
-        let cases: [(&[&str], &str, bool); 9] = [
+        let cases: [(&[&str], &str, bool); 11] = [
             (&["dumps"], "dumps", true),
             (&["dumps"], "dumps2", false),
             (&["dumps"], "dump", false),
             (&["wal-*"], "wal-2026", true),
             (&["wal-*"], "wal-", true),
             (&["wal-*"], "wal", false),
+            (&["wal-*"], "my-wal-1", false),
+            (&["wal"], "my-wal", false),
             (&["*"], "anything", true),
             (&["a*b"], "a*b", true),
             (&[], "dumps", false),

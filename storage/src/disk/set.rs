@@ -156,15 +156,6 @@ impl DiskSlot {
         self.fence("it did not answer in time");
     }
 
-    /// Waits for a read, at most `deadline`, and notes when it does not come.
-    pub fn wait_for<T>(&self, read: Ticket<T>, deadline: Duration) -> DiskResult<T> {
-        let answer = read.wait(deadline);
-        if let Err(DiskError::Late(_)) = &answer {
-            self.note_late();
-        }
-        answer
-    }
-
     /// Whether it did not answer a moment ago: whoever reads goes around it instead of waiting as well.
     #[must_use]
     pub fn is_late(&self) -> bool {
@@ -245,6 +236,15 @@ impl DiskSet {
         self.by_id.get(&id)
     }
 
+    /// Waits for a read from a member, at most the deadline, and notes when it does not come.
+    pub fn wait_for<T>(&self, slot: Option<&DiskSlot>, read: Ticket<T>) -> DiskResult<T> {
+        let answer = read.wait(self.deadline);
+        if let (Err(DiskError::Late(_)), Some(slot)) = (&answer, slot) {
+            slot.note_late();
+        }
+        answer
+    }
+
     /// Members that take writes.
     #[must_use]
     pub fn writable(&self) -> Vec<Arc<DiskSlot>> {
@@ -294,5 +294,35 @@ impl DiskSet {
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         self.slots.iter().any(|slot| slot.state() != DiskState::Serving)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use kovcheg_format::id::{DiskId, PoolId};
+    use kovcheg_format::record::pool::DiskState;
+    use kovcheg_format::superblock::FailureDomain;
+
+    use super::{DiskSet, DiskSlot};
+    use crate::disk::{DiskError, Ticket};
+    use crate::testing::sim_disk::SimPool;
+
+    /// Goal: a read that misses its deadline costs the disk its writes, whoever read, and the next readers nothing (R13).
+    #[test]
+    fn a_late_read_fences() {
+        let id = DiskId([1; 16]);
+        let disk = SimPool::new(1, 1).disk(0);
+        let slot = DiskSlot::present(id, disk, DiskState::Serving, FailureDomain::default());
+        let set = DiskSet::new(PoolId([2; 16]), 1, 1, Duration::from_millis(20), vec![slot]);
+        let slot = set.slot(id).unwrap();
+        assert!(matches!(set.wait_for(Some(slot), Ticket::ready(Ok(7))), Ok(7)));
+        assert_eq!((slot.state(), slot.is_late()), (DiskState::Serving, false));
+        let (never, _promise) = Ticket::<()>::new();
+        assert!(matches!(set.wait_for(Some(slot), never), Err(DiskError::Late(_))));
+        assert_eq!((slot.state(), slot.is_late()), (DiskState::Fenced, true));
+        assert!(slot.readable().is_some() && slot.writable().is_none());
     }
 }

@@ -57,19 +57,25 @@ pub fn propose_create(
     domain: DomainId,
     by: &Origin,
 ) -> StorageResult<(TenantSet, Vec<Record>)> {
-    check_name(name)?;
-    let tenants = all(moment.view)?;
-    if tenants.iter().any(|tenant| tenant.name == name) {
-        return Err(refused(format!("there is a tenant {name} already")));
-    }
+    let tenants = check_new(moment.view, name)?;
     let newest = tenants.iter().map(|tenant| tenant.tenant).max().unwrap_or(DEFAULT_TENANT);
     let next = newest.0.checked_add(1).ok_or_else(|| refused("there are no more ids for tenants".to_owned()))?;
     let new = TenantSet { tenant: TenantId(next), name: name.to_owned(), domain, created_at: moment.now };
     Ok((new.clone(), vec![audit(moment, Action::CreateTenant, by, "", name), new.into()]))
 }
 
+/// Whether a tenant of this name can be made; those there are.
+pub fn check_new(view: &dyn IndexRead, name: &str) -> StorageResult<Vec<TenantSet>> {
+    check_name(name)?;
+    let tenants = all(view)?;
+    if tenants.iter().any(|tenant| tenant.name == name) {
+        return Err(refused(format!("there is a tenant {name} already")));
+    }
+    Ok(tenants)
+}
+
 /// Names are short, in lower case, and fit into paths and commands.
-pub fn check_name(name: &str) -> StorageResult<()> {
+fn check_name(name: &str) -> StorageResult<()> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let sound = (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-');
     if sound {

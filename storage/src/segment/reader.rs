@@ -92,11 +92,7 @@ impl SegmentReader {
         let pieces = self.start_pieces(&opened, range);
         let mut out = Vec::with_capacity(range.len);
         for piece in pieces {
-            let (ticket, deadline) = (piece.ticket?, self.mender.disks.deadline);
-            let buffer = match &piece.slot {
-                Some(slot) => slot.wait_for(ticket, deadline)?,
-                None => ticket.wait(deadline)?,
-            };
+            let buffer = self.mender.disks.wait_for(piece.slot.as_deref(), piece.ticket?)?;
             out.extend_from_slice(buffer.get(piece.skip..piece.skip + piece.len).unwrap_or(&[]));
         }
         Ok(out)

@@ -230,13 +230,13 @@ impl Mender {
     ) -> Option<ShardHeader> {
         let file = self.files.get(slot, kind, segment).ok()?;
         let block = usize::try_from(BLOCK_LEN).unwrap_or(4096);
-        let front = ShardFront::decode(&slot.wait_for(file.read(offset, block), self.disks.deadline).ok()?).ok()?;
+        let front = ShardFront::decode(&self.disks.wait_for(Some(slot), file.read(offset, block)).ok()?).ok()?;
         let head = front.header;
         if (head.pool, head.segment, head.offset, head.kind) != (self.disks.pool, segment, offset, kind) {
             return None;
         }
         let whole = usize::try_from(head.disk_len()).ok()?;
-        let bytes = slot.wait_for(file.read(offset, whole), self.disks.deadline).ok()?;
+        let bytes = self.disks.wait_for(Some(slot), file.read(offset, whole)).ok()?;
         let data = bytes.get(head.data_offset()..)?.get(..head.shard_len as usize)?;
         front.data_is_sound(data).then_some(head)
     }
@@ -267,10 +267,7 @@ impl Mender {
             })
             .collect();
         let wait = |(index, slot, ticket): (usize, Option<Arc<DiskSlot>>, DiskResult<Ticket<AlignedBuf>>)| {
-            let answer = ticket.and_then(|ticket| match &slot {
-                Some(slot) => slot.wait_for(ticket, self.disks.deadline),
-                None => ticket.wait(self.disks.deadline),
-            });
+            let answer = ticket.and_then(|ticket| self.disks.wait_for(slot.as_deref(), ticket));
             (index, slot, answer)
         };
         started.into_iter().map(wait).collect()

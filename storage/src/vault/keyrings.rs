@@ -1,16 +1,19 @@
 //! The copies of the keyring, one beside each superblock (R10): written together, read from whichever is newest, and put back where one
 //! is lost, so that the keys survive the loss of any m disks as everything else does (W-1).
 
+use std::path::Path;
+
 use kovcheg_format::id::PoolId;
 use kovcheg_format::keyring::SealedKeyring;
 
 use crate::disk::Disk;
 use crate::disk::crashsafe::{read_small, write_small};
+use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::keys::hierarchy::RootKey;
 use crate::keys::keyring::Keyring;
-use crate::vault::operator;
 use crate::vault::pool::FoundPool;
+use crate::vault::{most_disks, operator};
 
 /// File of the wrapped keys, at the top of each disk.
 const KEYRING_FILE: &str = "keyring";
@@ -26,22 +29,19 @@ pub fn store(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageRes
     Ok(())
 }
 
-/// Writes the keyring of a running vault; durable on more than m disks, or it is an error: that many never go together (W-1). The
-/// others are put right at the next start.
-pub fn store_on_most(found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {
+/// Writes the keyring of a running vault; durable on more than m disks, or it is an error.
+pub fn replace(engine: &Engine, found: &FoundPool, keyring: &Keyring, root: &RootKey) -> StorageResult<()> {
     let bytes = keyring.seal(found.newest.pool, root).to_file();
-    let mut complaints = Vec::new();
-    let mut taken = 0;
-    for disk in &found.disks {
-        match write_small(disk.disk.as_ref(), KEYRING_FILE, &bytes) {
-            Ok(()) => taken += 1,
-            Err(error) => {
-                tracing::warn!(%error, "the keyring of this disk is not the newest");
-                complaints.push(error.to_string());
-            }
-        }
+    most_disks::change(engine, found, "keyring", |disk| write_small(disk.disk.as_ref(), KEYRING_FILE, &bytes))
+}
+
+/// The root key in `key_file`, which must be that of the pool.
+pub fn root_key(found: &FoundPool, key_file: &Path) -> StorageResult<RootKey> {
+    let root = RootKey::load(key_file).map_err(|error| operator(error.to_string()))?;
+    if root.check(found.newest.pool) != found.newest.key_check {
+        return Err(operator(format!("{} belongs to another vault", key_file.display())));
     }
-    if taken > usize::from(found.newest.m) { Ok(()) } else { Err(operator(complaints.join("; "))) }
+    Ok(root)
 }
 
 /// The newest keyring that any disk holds sound and that opens: opened, and as it is sealed.

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kovcheg_format::id::RequestId;
-use kovcheg_format::record::audit::{Action, Origin};
+use kovcheg_format::record::audit::Action;
 use kovcheg_format::superblock::{FailureDomain, Superblock};
 use zeroize::Zeroizing;
 
@@ -14,13 +13,16 @@ use crate::disk::open::{DriverChoice, open_disk};
 use crate::disk::superblock::{self, SuperblockError};
 use crate::engine::Engine;
 use crate::error::StorageResult;
+use crate::identity::operator_origin;
 use crate::journal::sequencer::Commit;
-use crate::keys::hierarchy::RootKey;
 use crate::keys::recovery::{make_kit, open_slot};
 use crate::object::guard::audit;
 use crate::vault::lock::VaultLock;
 use crate::vault::pool::{FoundDisk, FoundPool, choose, survey};
-use crate::vault::{OpenOptions, operator};
+use crate::vault::{OpenOptions, keyrings, most_disks, operator};
+
+/// What is changed on the disks here.
+const WHAT: &str = "recovery kit";
 
 /// Checks the code against the key slots and remembers on every disk that it was shown; durable on return, audited.
 pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<()> {
@@ -28,14 +30,15 @@ pub fn confirm(engine: &Engine, found: &FoundPool, code: &str) -> StorageResult<
         return Err(refusal);
     }
     let at = slot_of(found, code)?;
-    let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
+    let by = operator_origin();
     engine
         .commit(Commit::of(Box::new(move |moment| Ok(vec![audit(moment, Action::ConfirmRecoveryKit, &by, "", "")]))))?;
-    on_every_disk(found, &|block| {
+    let confirm = |block: &mut Superblock| {
         if let Some(slot) = block.key_slots.get_mut(at) {
             slot.confirmed = true;
         }
-    })?;
+    };
+    most_disks::change(engine, found, WHAT, |disk| change_on(disk, &confirm))?;
     engine.kit_confirmed.store(true, Ordering::Release);
     Ok(())
 }
@@ -46,36 +49,14 @@ pub fn renew(engine: &Engine, found: &FoundPool, key_file: &Path) -> StorageResu
     if let Some(refusal) = engine.refusal() {
         return Err(refusal);
     }
-    let root = RootKey::load(key_file).map_err(|error| operator(error.to_string()))?;
-    if root.check(found.newest.pool) != found.newest.key_check {
-        return Err(operator(format!("{} belongs to another vault", key_file.display())));
-    }
-    let by = Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO };
+    let root = keyrings::root_key(found, key_file)?;
+    let by = operator_origin();
     engine.commit(Commit::of(Box::new(move |moment| Ok(vec![audit(moment, Action::MakeRecoveryKit, &by, "", "")]))))?;
     let (code, slot) = make_kit(&root, found.newest.pool);
-    on_every_disk(found, &|block| block.key_slots = vec![slot.clone()])?;
+    let renew = |block: &mut Superblock| block.key_slots = vec![slot.clone()];
+    most_disks::change(engine, found, WHAT, |disk| change_on(disk, &renew))?;
     engine.kit_confirmed.store(false, Ordering::Release);
     Ok(code)
-}
-
-/// Changes every superblock, durably; more than m of them, or it is an error: the newest of any disk counts, and as many disks
-/// as this never go together (W-1).
-fn on_every_disk(found: &FoundPool, change: &dyn Fn(&mut Superblock)) -> StorageResult<()> {
-    let mut taken = 0;
-    let mut complaints = Vec::new();
-    for disk in &found.disks {
-        match change_on(disk, change) {
-            Ok(()) => taken += 1,
-            Err(error) => {
-                tracing::warn!(%error, "the recovery kit of this disk is not the newest");
-                complaints.push(error.to_string());
-            }
-        }
-    }
-    if taken <= usize::from(found.newest.m) {
-        return Err(operator(complaints.join("; ")));
-    }
-    Ok(())
 }
 
 fn change_on(disk: &FoundDisk, change: &dyn Fn(&mut Superblock)) -> Result<(), SuperblockError> {

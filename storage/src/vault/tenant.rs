@@ -10,7 +10,6 @@ use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::identity::{operator_origin, tenants};
 use crate::journal::sequencer::Commit;
-use crate::keys::hierarchy::RootKey;
 use crate::vault::pool::FoundPool;
 use crate::vault::{keyrings, operator};
 
@@ -20,18 +19,16 @@ pub fn create(engine: &Arc<Engine>, found: &FoundPool, key_file: &Path, name: &s
     if let Some(refusal) = engine.refusal() {
         return Err(refusal);
     }
-    tenants::check_name(name)?;
     let mut written = engine.keyring_written.lock();
-    let root = RootKey::load(key_file).map_err(|error| operator(error.to_string()))?;
-    if root.check(found.newest.pool) != found.newest.key_check {
-        return Err(operator(format!("{} belongs to another vault", key_file.display())));
-    }
+    // Before a key is made: a refusal leaves nothing.
+    tenants::check_new(engine.index.as_ref(), name)?;
+    let root = keyrings::root_key(found, key_file)?;
     let (mut keyring, _) = keyrings::load(found, &root)?;
     let domain = keyring.add_domain(*written, engine.clock.wall_ms());
     let domain = domain.ok_or_else(|| operator("there are no more ids for domains"))?;
     // Also when it then reaches too few disks: the next attempt must not look like this one.
     *written = keyring.sequence();
-    keyrings::store_on_most(found, &keyring, &root)?;
+    keyrings::replace(engine, found, &keyring, &root)?;
     if let Some(cipher) = keyring.domain(domain) {
         engine.domains.write().insert(domain, Arc::new(cipher));
     }

@@ -89,8 +89,11 @@ fn six_of_nine_disks_take_writes_when_they_are_forced() {
 fn m_disks_are_too_few_whoever_insists() {
     let (world, pool) = (World::new("forced-m"), SimPool::new(97, 4));
     let (index, _) = filled(&world, &pool, (2, 2));
+    let superblocks = || [0, 1].map(|disk| pool.files(disk).into_iter().find(|(name, _)| name == "superblock"));
+    let before = superblocks();
     let opened = forced(&world, some(&pool, 0..2), index).unwrap();
     assert!(matches!(writes(&opened.vault, "too few"), Err(StorageError::ReadOnly { .. })));
+    assert!(before[0].is_some() && superblocks() == before, "no life begins");
 }
 
 #[test]

@@ -55,11 +55,35 @@ fn names_are_unique_and_plain() {
     let (world, pool) = (World::new("tenant-names"), SimPool::new(102, 6));
     let vault = world.open(pool.disks(), fresh()).unwrap().vault;
     vault.create_tenant("bank").unwrap();
+    let keys = keyrings(&pool);
     for name in ["bank", "default", "", "-a", "Bank", "a/b", "банк", &"x".repeat(64)] {
         let refused = vault.create_tenant(name);
         assert!(matches!(refused, Err(StorageError::InvalidArgument { .. })), "{name}: {refused:?}");
     }
     assert_eq!(tenants::all(vault.engine().index.as_ref()).unwrap().len(), 2);
+    assert!(keyrings(&pool) == keys, "a refusal makes no key");
+}
+
+/// Goal: what a fenced disk answers to a flush is worth nothing, so it neither gets the new key nor counts as one that has it (R13).
+#[test]
+fn fenced_disks_get_no_key_and_do_not_count() {
+    let (world, pool) = (World::new("tenant-fenced"), SimPool::new(104, 6));
+    let vault = world.open(pool.disks(), fresh()).unwrap().vault;
+    let before = keyrings(&pool);
+    let slots = vault.engine().disks.slots();
+    slots[5].fence("a test");
+    vault.create_tenant("bank").unwrap();
+    let after = keyrings(&pool);
+    assert!((0..5).all(|disk| after[disk] != before[disk]) && after[5] == before[5]);
+    (2..5).for_each(|disk| slots[disk].fence("a test"));
+    let refused = vault.create_tenant("shop");
+    assert!(refused.is_err() && keyrings(&pool) == after, "{refused:?}");
+}
+
+/// What each disk holds of the keys.
+fn keyrings(pool: &SimPool) -> Vec<Vec<u8>> {
+    let ring = |disk| pool.files(disk).into_iter().find(|(name, _)| name == "keyring").unwrap().1;
+    (0..6).map(ring).collect()
 }
 
 /// The story that is to be impossible: a key reaches one disk only, the disk goes, another key of the same domain is made, content is
