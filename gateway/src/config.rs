@@ -35,6 +35,9 @@ pub struct S3Config {
     /// Bytes of memory for large signed chunks of all requests together; a request waits for its share. At least
     /// `signed_chunk_bytes_max`.
     pub signed_chunk_memory: usize,
+    /// Bytes of memory for the bodies of all requests on their way in; a request waits for its share, of at most
+    /// [`BODY_BYTES_MAX`](crate::s3::admission::BODY_BYTES_MAX).
+    pub body_memory: usize,
     /// Most bytes of one `PutObject` or `UploadPart` (S3: 5 GiB).
     pub put_bytes_max: u64,
     /// How much of a refused request's body is read and thrown away, so that the client gets to read the answer.
@@ -56,6 +59,7 @@ impl Default for S3Config {
             shutdown_deadline: Duration::from_secs(20),
             signed_chunk_bytes_max: 64 << 20,
             signed_chunk_memory: 512 << 20,
+            body_memory: 512 << 20,
             put_bytes_max: 5 << 30,
             drain_bytes_max: 64 << 20,
             drain_time_max: Duration::from_secs(20),

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use kovcheg_format::shard::WIDTH_MAX;
 use kovcheg_format::superblock::DISKS_MAX;
 use kovcheg_gateway::config::S3Config;
+use kovcheg_gateway::s3::admission::BODY_BYTES_MAX;
 
 use super::Config;
 use super::error::ConfigError;
@@ -131,7 +132,8 @@ fn s3(file: &FileConfig) -> Result<(), ConfigError> {
     // S3's own limits: parts need 5 MiB to be useful, one put ends at 5 GiB.
     size("s3.put_size_max", s3.put_size_max, 5 * MIB, 5 * GIB)?;
     size("s3.signed_chunk_size_max", s3.signed_chunk_size_max, 64 * KIB, GIB)?;
-    size("s3.signed_chunk_memory", s3.signed_chunk_memory, s3.signed_chunk_size_max.0, 64 * GIB)
+    size("s3.signed_chunk_memory", s3.signed_chunk_memory, s3.signed_chunk_size_max.0, 64 * GIB)?;
+    size("s3.body_memory", s3.body_memory, BODY_BYTES_MAX, 64 * GIB)
 }
 
 fn engine(file: &FileConfig) -> Result<(), ConfigError> {

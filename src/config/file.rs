@@ -129,6 +129,8 @@ pub struct S3Section {
     pub signed_chunk_size_max: ByteSize,
     /// Memory for large signed chunks.
     pub signed_chunk_memory: ByteSize,
+    /// Memory for bodies on their way in.
+    pub body_memory: ByteSize,
 }
 
 impl Default for S3Section {
@@ -150,6 +152,7 @@ impl Default for S3Section {
             put_size_max: ByteSize(s3.put_bytes_max),
             signed_chunk_size_max: ByteSize(s3.signed_chunk_bytes_max as u64),
             signed_chunk_memory: ByteSize(s3.signed_chunk_memory as u64),
+            body_memory: ByteSize(s3.body_memory as u64),
         }
     }
 }

@@ -203,6 +203,7 @@ fn s3_config(file: &FileConfig) -> S3Config {
         put_bytes_max: s3.put_size_max.0,
         signed_chunk_bytes_max: check::memory(s3.signed_chunk_size_max),
         signed_chunk_memory: check::memory(s3.signed_chunk_memory),
+        body_memory: check::memory(s3.body_memory),
         ..S3Config::default()
     }
 }

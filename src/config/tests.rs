@@ -117,6 +117,7 @@ fn absurd_values_are_refused_by_name() {
         ("[s3]\nrequests_max = 0", "s3.requests_max"),
         ("[s3]\nput_size_max = '6 GiB'", "s3.put_size_max"),
         ("[s3]\nsigned_chunk_memory = '1 MiB'", "s3.signed_chunk_memory"),
+        ("[s3]\nbody_memory = '1 MiB'", "s3.body_memory"),
         ("[engine]\nchunk_min = '1 KiB'", "engine.chunk_min"),
         ("[engine]\nchunk_average = '16 KiB'", "engine.chunk_average"),
         ("[engine]\nchunk_max = '1 GiB'", "engine.chunk_max"),

@@ -110,6 +110,7 @@ impl VaultHandle {
         names::check_key(key)?;
         self.refuse_if_read_only()?;
         let found = self.bucket(bucket).await?;
+        self.refuse_if_full().await?;
         let target = write::Target::Object { bucket: bucket.to_owned(), key: key.to_owned() };
         PutStream::begin(self.clone(), by, target, found, observer)
     }
@@ -127,6 +128,7 @@ impl VaultHandle {
         let found = self.bucket(&upload.bucket).await?;
         let named = upload.clone();
         self.look(move |engine| multipart::find(engine.index.as_ref(), &named)).await?;
+        self.refuse_if_full().await?;
         PutStream::begin(self.clone(), by, write::Target::Part { upload, number }, found, observer)
     }
 
@@ -305,6 +307,14 @@ impl VaultHandle {
 
     fn refuse_if_read_only(&self) -> StorageResult<()> {
         self.shared.engine.refusal().map_or(Ok(()), Err)
+    }
+
+    /// Refuses new content before its first byte comes, if there is no room for any.
+    async fn refuse_if_full(&self) -> StorageResult<()> {
+        if self.shared.engine.store.was_full() {
+            self.look(|engine| engine.store.check_room(1)).await?;
+        }
+        Ok(())
     }
 
     fn note_refusal<T>(&self, outcome: &StorageResult<T>, by: Origin, bucket: &str, key: &str) {

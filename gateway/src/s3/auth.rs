@@ -13,7 +13,7 @@ use s3s::{S3Result, s3_error};
 use crate::error::from_storage;
 use crate::s3::bucket::owner_id;
 use crate::s3::context::Caller;
-use crate::s3::headers::{refuse_stray_copy, refuse_unsupported};
+use crate::s3::headers::{refuse_framed_document, refuse_stray_copy, refuse_unsupported};
 use crate::s3::hoisted::{expected_owners, refuse_ignored};
 use crate::s3::rights::{Needed, needed};
 
@@ -69,7 +69,8 @@ impl Gatekeeper {
             return false;
         };
         match bucket_of_host(host) {
-            Some(name) => self.vault.bucket(name).await.is_ok(),
+            // Hosts are of any case, buckets of lower case.
+            Some(name) => self.vault.bucket(&name.to_ascii_lowercase()).await.is_ok(),
             None => false,
         }
     }
@@ -134,6 +135,7 @@ impl S3Access for Gatekeeper {
         }
         refuse_unsupported(cx.headers())?;
         refuse_stray_copy(&operation, cx.headers())?;
+        refuse_framed_document(&operation, cx.headers())?;
         refuse_ignored(cx.method(), cx.uri())?;
         let expected = expected_owners(cx.headers(), cx.uri());
         match cx.s3_path() {

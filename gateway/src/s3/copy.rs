@@ -25,6 +25,9 @@ use crate::s3::service::Gateway;
 /// Looks at a source that is replaced meanwhile so many times.
 const TRIES: usize = 8;
 
+/// Most bytes of one copy (S3: 5 GiB).
+const COPY_BYTES_MAX: u64 = 5 << 30;
+
 /// What a request says of its source.
 struct Asked {
     bucket: String,
@@ -136,6 +139,18 @@ impl Description {
     }
 }
 
+/// Refuses to copy more at once than S3 does: tools know that limit by its error, and copy in parts beyond.
+fn check_size(bytes: u64) -> S3Result<()> {
+    if bytes <= COPY_BYTES_MAX {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "The specified copy source is larger than the maximum allowable size for a copy source: {COPY_BYTES_MAX}. Copy it in \
+         parts (UploadPartCopy)."
+    ))
+}
+
 /// `CopyObject`. Durable (W-1) when it answers.
 pub(crate) async fn object(
     gateway: &Gateway,
@@ -166,6 +181,7 @@ pub(crate) async fn object(
     }
     for _ in 0..TRIES {
         let source = asked.find(gateway, &req).await?;
+        check_size(source.version.size)?;
         let checksums = checksums(gateway, &source.version, wanted).await?;
         let new = description.apply(&source.version, checksums, precondition.clone());
         match gateway.vault.copy_object(by.clone(), source, &bucket, &key, new).await {
@@ -266,6 +282,7 @@ pub(crate) async fn part(
             Some(text) => parse_range(text, size)?,
             None => (0, size),
         };
+        check_size(range.1 - range.0)?;
         let checksums = match kind {
             // That of the part itself is kept with its manifest.
             None | Some(ChecksumKind::Crc64Nvme) => Vec::new(),

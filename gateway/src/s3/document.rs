@@ -6,6 +6,11 @@ use http::{HeaderMap, Method, Uri};
 use s3s::S3Result;
 
 use crate::s3::checksum::Expected;
+use crate::s3::names::url_decode;
+
+/// Parameters that make of a PUT on an object a document about it.
+const ABOUT_OBJECTS: [&str; 7] =
+    ["acl", "annotation", "encryption", "legal-hold", "renameObject", "retention", "tagging"];
 
 /// Whether a request is an HTML form.
 pub(crate) fn is_form(method: &Method, headers: &HeaderMap) -> bool {
@@ -16,8 +21,8 @@ pub(crate) fn is_form(method: &Method, headers: &HeaderMap) -> bool {
         })
 }
 
-/// The digests that the headers give of a request's document; `None` when the body is none. Every POST carries one, and so does
-/// a PUT on a bucket. `domain` is that of virtual-hosted style.
+/// The digests that the headers give of a request's document; `None` when the body is none. Every POST carries one, and so do
+/// a PUT on a bucket and one about an object. `domain` is that of virtual-hosted style.
 ///
 /// # Errors
 /// Those of [`Expected::parse`].
@@ -32,7 +37,8 @@ pub(crate) fn document_of(
         let of_object = asks(uri, "uploadId") && !asks(uri, "delete");
         return if of_object { Expected::of_document(headers) } else { Expected::parse(headers) }.map(Some);
     }
-    if method == Method::PUT && names_no_key(uri, headers, domain) {
+    let about_object = || ABOUT_OBJECTS.iter().any(|name| asks(uri, name));
+    if method == Method::PUT && (names_no_key(uri, headers, domain) || about_object()) {
         return Expected::parse(headers).map(Some);
     }
     Ok(None)
@@ -40,7 +46,8 @@ pub(crate) fn document_of(
 
 fn asks(uri: &Uri, name: &str) -> bool {
     let pairs = uri.query().unwrap_or_default().split('&');
-    pairs.map(|pair| pair.split('=').next().unwrap_or_default()).any(|found| found == name)
+    let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|found| url_decode(found, true).is_some_and(|found| found == name))
 }
 
 /// Whether a request is about a bucket and not about an object in it.
@@ -98,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_put_carries_a_document_exactly_where_it_names_no_key() {
+    fn a_put_carries_a_document_where_it_names_no_key_or_is_about_an_object() {
         let plain = headers(&[("host", "vault:9000")]);
         let hosted = headers(&[("host", "Bucket.s3.lan:9000")]);
         let domain = Some("s3.lan");
@@ -108,6 +115,10 @@ mod tests {
             ("/b?versioning", &plain, None, true),
             ("/b/k", &plain, None, false),
             ("/b/k/", &plain, None, false),
+            ("/b/k?partNumber=1&uploadId=00", &plain, None, false),
+            ("/b/k?prefix=acl", &plain, None, false),
+            ("/b/k?acl", &plain, None, true),
+            ("/b/k?x=1&legal%2Dhold=", &plain, None, true),
             ("/b", &plain, domain, true),
             ("/k", &hosted, domain, false),
             ("/", &hosted, domain, true),

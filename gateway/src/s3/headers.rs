@@ -116,6 +116,23 @@ pub(crate) fn refuse_stray_copy(operation: &str, headers: &HeaderMap) -> S3Resul
     }
 }
 
+/// Refuses `aws-chunked` framing on anything but the content of an object, as S3 does: `s3s` would take a broken framing for a fault of
+/// its own, and answer 500.
+///
+/// # Errors
+/// `InvalidRequest`.
+pub(crate) fn refuse_framed_document(operation: &str, headers: &HeaderMap) -> S3Result<()> {
+    let framed = headers.get("x-amz-content-sha256").is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-"));
+    if !framed || matches!(operation, "PutObject" | "UploadPart") {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "The framing aws-chunked is for the content of objects. Send the document of {operation} as it is, its SHA-256 or \
+         UNSIGNED-PAYLOAD in x-amz-content-sha256."
+    ))
+}
+
 /// Refuses versions other than `null`, the only one that objects have here.
 ///
 /// # Errors

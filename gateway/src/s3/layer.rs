@@ -14,12 +14,12 @@ use hyper::body::{Body as _, Incoming};
 use kovcheg_storage::handle::VaultHandle;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, StdError, s3_error};
-use tokio::sync::Semaphore;
 use tracing::{Instrument as _, Span};
 
 use crate::config::{S3Config, XML_BYTES_MAX};
 use crate::error::{coded, from_body};
 use crate::metrics::{Counted, IN_FLIGHT, panicked, refused};
+use crate::s3::admission::{BodyBudget, Places, Refusal};
 use crate::s3::chunked::{ChunkBudget, ChunkGate, DocumentCheck};
 use crate::s3::context::Caller;
 use crate::s3::document::{document_of, is_form};
@@ -32,7 +32,8 @@ pub(crate) struct Shared {
     pub(crate) service: S3Service,
     pub(crate) vault: VaultHandle,
     pub(crate) config: Arc<S3Config>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    bodies: Arc<BodyBudget>,
     budget: ChunkBudget,
     server: [u8; 16],
 }
@@ -42,7 +43,8 @@ impl Shared {
         Self {
             service,
             vault,
-            places: Arc::new(Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(config.requests_max),
+            bodies: BodyBudget::new(config.body_memory),
             budget: ChunkBudget::new(config.signed_chunk_memory, config.signed_chunk_bytes_max),
             config,
             server: random_id(),
@@ -71,13 +73,13 @@ pub(crate) async fn respond(
     let caller = Caller::new(random_id(), shared.server, address);
     let span = tracing::info_span!("s3", request = %caller.request_id(), peer = %address);
     let counted = Counted::new(IN_FLIGHT);
-    let place = if overloaded { None } else { Arc::clone(&shared.places).try_acquire_owned().ok() };
+    let place = if overloaded { Err(Limit::Connections) } else { shared.places.enter(address).map_err(Limit::from) };
     let watch = Arc::new(BodyWatch::default());
     let head = Head::of(&request);
     let result = match &place {
-        Some(_) => serve(&shared, &caller, &watch, request).instrument(span.clone()).await,
-        None => {
-            let error = turn_away(&shared, &watch, overloaded, request);
+        Ok(_) => serve(&shared, &caller, address, &watch, request).instrument(span.clone()).await,
+        Err(limit) => {
+            let error = turn_away(&shared, &watch, *limit, request.into_body());
             error_response(&error, &head.resource, &caller)
         }
     };
@@ -89,7 +91,8 @@ pub(crate) async fn respond(
         tokio::spawn(drain(unread, shared.config.drain_bytes_max, shared.config.drain_time_max));
     }
     let status = response.status().as_u16();
-    let finish = Finish { caller, status, began, watch: Some(watch), sent: 0, span, _place: place, _counted: counted };
+    let finish =
+        Finish { caller, status, began, watch: Some(watch), sent: 0, span, _place: place.ok(), _counted: counted };
     response.map(|body| Answer::new(body, finish))
 }
 
@@ -147,18 +150,53 @@ fn refuse_no_region(shared: &Shared, head: &Parts) -> Result<(), S3Error> {
     ))
 }
 
-/// Refuses a request because a limit was reached. Its body is left for draining.
-fn turn_away(shared: &Shared, watch: &Arc<BodyWatch>, overloaded: bool, request: Request<Incoming>) -> S3Error {
-    let limit = if overloaded { "connections" } else { "requests" };
-    refused(limit);
-    let body = request.into_body();
-    drop(RequestBody::new(body, shared.config.body_idle_timeout, None, Arc::clone(watch)));
-    let (connections, requests) = (shared.config.connections_max, shared.config.requests_max);
-    let most = if overloaded { connections } else { requests };
-    s3_error!(SlowDown, "Please reduce your request rate: at most {most} {limit} are served at a time.")
+/// What there is not enough of.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Connections,
+    Requests,
+    Share,
+    Memory,
 }
 
-async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request: Request<Incoming>) -> Response<Body> {
+impl From<Refusal> for Limit {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => Self::Requests,
+            Refusal::Share => Self::Share,
+        }
+    }
+}
+
+impl Limit {
+    /// For the metric and for the client.
+    fn words(self, config: &S3Config) -> (&'static str, String) {
+        match self {
+            Self::Connections => {
+                ("connections", format!("at most {} connections are served at a time.", config.connections_max))
+            }
+            Self::Requests => ("requests", format!("at most {} requests are served at a time.", config.requests_max)),
+            Self::Share => ("share", "few places are left, and this address has its share of them.".to_owned()),
+            Self::Memory => ("memory", "the memory for bodies on their way in is taken.".to_owned()),
+        }
+    }
+}
+
+/// Refuses a request because a limit was reached. Its body is left for draining.
+fn turn_away(shared: &Shared, watch: &Arc<BodyWatch>, limit: Limit, body: Incoming) -> S3Error {
+    let (name, message) = limit.words(&shared.config);
+    refused(name);
+    drop(RequestBody::new(body, shared.config.body_idle_timeout, None, Arc::clone(watch)));
+    s3_error!(SlowDown, "Please reduce your request rate: {message}")
+}
+
+async fn serve(
+    shared: &Shared,
+    caller: &Caller,
+    address: SocketAddr,
+    watch: &Arc<BodyWatch>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let resource = request.uri().path().to_owned();
     let fail = |error: &S3Error| error_response(error, &resource, caller);
     let (mut parts, body) = request.into_parts();
@@ -171,7 +209,16 @@ async fn serve(shared: &Shared, caller: &Caller, watch: &Arc<BodyWatch>, request
             return fail(&error);
         }
     };
-    let body = if body.is_end_stream() { Body::empty() } else { Body::http_body_unsync(wrap(body, inspector)) };
+    let bodiless = body.is_end_stream();
+    // Held until the body is stored or refused.
+    let _memory = match bodiless {
+        true => None,
+        false => match shared.bodies.take(address, body.size_hint().exact(), shared.config.body_idle_timeout).await {
+            Some(memory) => Some(memory),
+            None => return fail(&turn_away(shared, watch, Limit::Memory, body)),
+        },
+    };
+    let body = if bodiless { Body::empty() } else { Body::http_body_unsync(wrap(body, inspector)) };
     parts.extensions.insert(caller.clone());
     let call = AssertUnwindSafe(shared.service.call(Request::from_parts(parts, body))).catch_unwind();
     match call.await {

@@ -1,10 +1,11 @@
 //! The S3 protocol: `s3s` verifies signatures and parses requests, the files here decide what they mean.
 //!
-//! - [`server`]: listener, connections, limits, shutdown; [`tls`]; `layer`: one request from head to metrics;
+//! - [`server`]: listener, connections, shutdown; [`tls`]; [`admission`]: who is let in; `layer`: one request from head to metrics;
 //! - [`auth`], `rights`: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
-//! - [`service`]: the S3 trait, handing over to `bucket`, `object`, `copy`, `list`, `multipart`, `uploads`; `body`: streams into the vault;
-//!   `md5`: their ETags.
+//! - [`service`]: the S3 trait, handing over to `bucket`, `settings`, `object`, `copy`, `list`, `multipart`, `uploads`; `body`: streams
+//!   into the vault; `md5`: their ETags.
 
+pub mod admission;
 pub mod auth;
 mod body;
 mod bucket;
@@ -28,5 +29,6 @@ mod respond;
 mod rights;
 pub mod server;
 pub mod service;
+mod settings;
 pub mod tls;
 mod uploads;

@@ -10,10 +10,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use s3s::{Body, S3Error, StdError};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
 use crate::metrics::{Counted, request_done};
+use crate::s3::admission::Place;
 use crate::s3::context::Caller;
 use crate::s3::names::fits_xml;
 use crate::stream::BodyWatch;
@@ -104,7 +104,7 @@ pub(crate) struct Finish {
     pub(crate) watch: Option<Arc<BodyWatch>>,
     pub(crate) sent: u64,
     pub(crate) span: Span,
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) _place: Option<Place>,
     pub(crate) _counted: Counted,
 }
 

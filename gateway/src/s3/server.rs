@@ -22,6 +22,7 @@ use tracing::Instrument as _;
 
 use crate::config::S3Config;
 use crate::metrics::{CONNECTIONS, Counted, describe, refused};
+use crate::s3::admission::{Place, Places};
 use crate::s3::layer::{Shared, connection_span, respond};
 use crate::s3::service::{BuildError, build};
 use crate::s3::tls::{LOOK_EVERY, Tls};
@@ -78,9 +79,9 @@ pub async fn serve(
             _ = warn.tick(), if tls.is_some() => with(&tls, Tls::warn_of_end),
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if let Some(place) = limits.place() {
+                    if let Some(room) = limits.room(address) {
                         let connection =
-                            connection(Arc::clone(&shared), tls.clone(), stream, address, place, stopping.clone());
+                            connection(Arc::clone(&shared), tls.clone(), stream, address, room, stopping.clone());
                         connections.spawn(connection.instrument(connection_span(address)));
                     }
                 }
@@ -103,34 +104,36 @@ pub async fn serve(
 
 /// Room for connections.
 struct Limits {
-    serving: Arc<Semaphore>,
+    serving: Arc<Places>,
     refusing: Arc<Semaphore>,
 }
 
 /// A connection's room.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    overloaded: bool,
+enum Room {
+    Serving {
+        _place: Place,
+    },
+    /// It is told that there is none.
+    Refusing {
+        _permit: OwnedSemaphorePermit,
+    },
 }
 
 impl Limits {
     fn new(config: &S3Config) -> Self {
-        Self {
-            serving: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
-            refusing: Arc::new(Semaphore::new(REFUSING_MAX)),
-        }
+        Self { serving: Places::new(config.connections_max), refusing: Arc::new(Semaphore::new(REFUSING_MAX)) }
     }
 
-    /// A place to be served; if there is none, one to be told so; if there is none either, nothing.
-    fn place(&self) -> Option<Place> {
-        if let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() {
-            return Some(Place { _permit: permit, overloaded: false });
+    /// Room to be served; if there is none, to be told so; if there is none either, nothing.
+    fn room(&self, address: SocketAddr) -> Option<Room> {
+        if let Ok(place) = self.serving.enter(address) {
+            return Some(Room::Serving { _place: place });
         }
         let permit = Arc::clone(&self.refusing).try_acquire_owned().ok();
         if permit.is_none() {
             refused("connections");
         }
-        permit.map(|permit| Place { _permit: permit, overloaded: true })
+        permit.map(|permit| Room::Refusing { _permit: permit })
     }
 }
 
@@ -146,20 +149,20 @@ async fn connection(
     tls: Option<Arc<Tls>>,
     stream: TcpStream,
     address: SocketAddr,
-    place: Place,
+    room: Room,
     mut stopping: watch::Receiver<bool>,
 ) {
     let _counted = Counted::new(CONNECTIONS);
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "TCP_NODELAY could not be set");
     }
-    let Some(tls) = tls else { return speak_http(shared, stream, address, place, stopping).await };
+    let Some(tls) = tls else { return speak_http(shared, stream, address, room, stopping).await };
     let stream = tokio::select! {
         stream = tls.accept(stream) => stream,
         _ = stopping.wait_for(|stop| *stop) => None,
     };
     if let Some(stream) = stream {
-        speak_http(shared, stream, address, place, stopping).await;
+        speak_http(shared, stream, address, room, stopping).await;
     }
 }
 
@@ -167,12 +170,12 @@ async fn speak_http<S>(
     shared: Arc<Shared>,
     stream: S,
     address: SocketAddr,
-    place: Place,
+    room: Room,
     mut stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let overloaded = place.overloaded;
+    let overloaded = matches!(room, Room::Refusing { .. });
     let config = Arc::clone(&shared.config);
     let heard = Arc::new(AtomicBool::new(false));
     let hearing = Arc::clone(&heard);

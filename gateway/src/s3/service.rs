@@ -14,11 +14,20 @@ use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
     CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
     CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput,
-    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
-    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput, PostObjectOutput,
-    PutObjectInput, PutObjectOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    DeleteObjectsInput, DeleteObjectsOutput, GetBucketAccelerateConfigurationInput,
+    GetBucketAccelerateConfigurationOutput, GetBucketAclInput, GetBucketAclOutput, GetBucketCorsInput,
+    GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput, GetBucketLifecycleConfigurationInput,
+    GetBucketLifecycleConfigurationOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketLoggingInput,
+    GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
+    GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput, GetBucketReplicationOutput,
+    GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput,
+    GetObjectAclInput, GetObjectAclOutput, GetObjectInput, GetObjectLockConfigurationInput,
+    GetObjectLockConfigurationOutput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+    HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
+    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+    PostObjectInput, PostObjectOutput, PutObjectInput, PutObjectOutput, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
 };
 use s3s::host::{DomainError, SingleDomain};
 use s3s::region::Region;
@@ -33,7 +42,7 @@ use crate::s3::auth::Gatekeeper;
 use crate::s3::context::Caller;
 use crate::s3::md5::Md5Pool;
 use crate::s3::names::url_encode;
-use crate::s3::{bucket, copy, list, multipart, object, uploads};
+use crate::s3::{bucket, copy, list, multipart, object, settings, uploads};
 
 /// The vault as S3 sees it.
 #[derive(Clone)]
@@ -115,6 +124,25 @@ operations! {
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
     list_parts: ListPartsInput => ListPartsOutput = multipart::list;
     list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = uploads::list;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = settings::versioning;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = settings::bucket_acl;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput = settings::object_acl;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = settings::policy;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = settings::cors;
+    get_bucket_lifecycle_configuration:
+        GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = settings::lifecycle;
+    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = settings::tagging;
+    get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = settings::website;
+    get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput = settings::replication;
+    get_object_lock_configuration:
+        GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = settings::object_lock;
+    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = settings::encryption;
+    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = settings::logging;
+    get_bucket_notification_configuration:
+        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = settings::notification;
+    get_bucket_accelerate_configuration:
+        GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = settings::accelerate;
+    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = settings::request_payment;
     post_object: PostObjectInput => PostObjectOutput = no_forms;
 }
 

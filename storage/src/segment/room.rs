@@ -5,7 +5,7 @@
 //! all disks were one device.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -25,6 +25,8 @@ pub struct Room {
     disks: Arc<DiskSet>,
     /// Bytes that the tightest disk in use has beyond its reserve, as far as is known.
     left: AtomicI64,
+    /// Whether the last look found the vault full.
+    full: AtomicBool,
     looked: Mutex<Option<Instant>>,
 }
 
@@ -32,7 +34,7 @@ impl Room {
     /// The room of `disks`, not looked at yet.
     #[must_use]
     pub fn new(disks: Arc<DiskSet>) -> Self {
-        Self { disks, left: AtomicI64::new(0), looked: Mutex::new(None) }
+        Self { disks, left: AtomicI64::new(0), full: AtomicBool::new(false), looked: Mutex::new(None) }
     }
 
     /// Takes `bytes` (over all disks) out of the room. [`StorageError::Full`] when so few disks have any that no new segment could
@@ -53,6 +55,12 @@ impl Room {
         self.left.load(Ordering::Relaxed) > AMPLE_BYTES
     }
 
+    /// Whether the vault was full when it was last looked at. Asks no disk: only [`Room::take`] tells whether it still is.
+    #[must_use]
+    pub fn was_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
     fn look(&self) -> StorageResult<()> {
         let mut looked = self.looked.lock();
         let (mut left, mut roomy, mut tightest) = (u64::MAX, 0, None);
@@ -69,6 +77,7 @@ impl Room {
         }
         *looked = Some(Instant::now());
         let full = tightest.filter(|_| roomy <= usize::from(self.disks.m));
+        self.full.store(full.is_some(), Ordering::Relaxed);
         // Nothing left makes every further take look again.
         let left = if full.is_some() { 0 } else { i64::try_from(left).unwrap_or(i64::MAX) };
         self.left.store(left, Ordering::Relaxed);

@@ -165,6 +165,12 @@ impl SegmentStore {
         self.room.take(each * shards)
     }
 
+    /// Whether the vault was full when it was last looked at; see [`SegmentStore::check_room`] for whether it still is. Never blocks.
+    #[must_use]
+    pub fn was_full(&self) -> bool {
+        self.room.was_full()
+    }
+
     /// Hands one stripe of sealed chunks to the disks; not durable before [`SegmentStore::flush`]. `payload` holds the
     /// envelopes that `chunks` place; their directory is appended to it.
     pub fn append(

@@ -4,7 +4,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::Metadata;
 
-use super::{Kept, check_version, metadata, parse_tags, refuse_stray_copy, refuse_unsupported, value};
+use super::{
+    Kept, check_version, metadata, parse_tags, refuse_framed_document, refuse_stray_copy, refuse_unsupported, value,
+};
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs
@@ -63,6 +65,24 @@ fn headers_of_a_copy_belong_to_copies() {
         headers.insert(name, HeaderValue::from_static("/b/k"));
         assert_eq!(refuse_stray_copy(operation, &headers).is_ok(), is_fine, "{operation} {name}");
     }
+}
+
+/// The story: a broken framing around a document was answered 500.
+#[test]
+fn only_the_content_of_objects_is_framed() {
+    for payload in ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"] {
+        let headers = headers(&[("x-amz-content-sha256", payload)]);
+        for (operation, is_fine) in [
+            ("PutObject", true),
+            ("UploadPart", true),
+            ("CreateBucket", false),
+            ("DeleteObjects", false),
+            ("GetObject", false),
+        ] {
+            assert_eq!(refuse_framed_document(operation, &headers).is_ok(), is_fine, "{operation} {payload}");
+        }
+    }
+    assert!(refuse_framed_document("DeleteObjects", &headers(&[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")])).is_ok());
 }
 
 #[test]
