@@ -41,14 +41,15 @@ fn main() {
     vault.start();
     vault.client().create_bucket(BUCKET);
     println!("large objects, {} MiB of random data each: MB for each CPU second of the server", LARGE >> 20);
-    for (clients, mode, name) in [
+    let ways = [
         (1, Mode::Unsigned, "unsigned payload"),
         (4, Mode::Unsigned, "unsigned payload"),
         (8, Mode::Unsigned, "unsigned payload"),
         (8, Mode::Signed, "SHA-256 in the header"),
         (8, Mode::UnsignedTrailer, "unsigned chunks, CRC64 behind"),
-    ] {
-        put_large(&vault, clients, mode, name);
+    ];
+    for (way, (clients, mode, name)) in ways.into_iter().enumerate() {
+        put_large(&vault, clients, mode, name, way as u64);
     }
     for clients in [1, 8] {
         get_large(&vault, clients);
@@ -57,6 +58,56 @@ fn main() {
     put_small(&vault);
     get_small(&vault);
     vault.stop();
+    // A process of its own: the peak of memory is that of all its life.
+    vault.start();
+    hold_open(&vault);
+    vault.stop();
+}
+
+/// Uploads that are open at once, and those of them that are large; the others stand still, a byte now and then.
+const OPEN: usize = 64;
+const OPEN_LARGE: usize = 8;
+const OPEN_LARGE_BYTES: u64 = 1 << 30;
+const OPEN_STILL_BYTES: usize = 16 << 20;
+
+fn hold_open(vault: &Vault) {
+    let still = data::random(3, OPEN_STILL_BYTES);
+    let mut open: Vec<(TcpStream, usize)> = (OPEN_LARGE..OPEN)
+        .map(|number| {
+            let client = vault.client();
+            let key = format!("still/{number}");
+            let ready = client.prepare(&Call::new("PUT", BUCKET, &key).body(&still).mode(Mode::Unsigned));
+            let mut stream = TcpStream::connect(("127.0.0.1", vault.s3_port())).expect("a connection");
+            stream.write_all(&ready.head).expect("a head sent");
+            stream.write_all(&still[..OPEN_STILL_BYTES / 2]).expect("half a body sent");
+            (stream, OPEN_STILL_BYTES / 2)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        let large: Vec<_> = (0..OPEN_LARGE as u64)
+            .map(|number| {
+                let client = vault.client();
+                scope.spawn(move || {
+                    drop(client.put_stream(BUCKET, &format!("huge/{number}"), number + 500, OPEN_LARGE_BYTES))
+                })
+            })
+            .collect();
+        while large.iter().any(|upload| !upload.is_finished()) {
+            std::thread::sleep(std::time::Duration::from_secs(5));
+            for (stream, at) in &mut open {
+                stream.write_all(&still[*at..=*at]).expect("a byte sent");
+                *at += 1;
+            }
+        }
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", vault.pid())).expect("the server's status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM").trim();
+    let mib = peak.trim_end_matches("kB").trim().parse::<u64>().expect("a number") >> 10;
+    println!("\n{OPEN} uploads open at once, {OPEN_LARGE} of them of 1 GiB: {mib} MiB resident at most (asked: 512)");
+    for (mut stream, at) in open {
+        stream.write_all(&still[at..]).expect("the rest sent");
+        read_response(&mut BufReader::new(&stream), false, Sink::Keep).expect("an answer").expect_ok("put");
+    }
 }
 
 /// CPU seconds that a process has used, kernel included.
@@ -86,11 +137,11 @@ fn large_key(clients: usize, mode: Mode, number: usize) -> String {
     format!("large/{clients}-{mode:?}/{number}")
 }
 
-fn put_large(vault: &Vault, clients: usize, mode: Mode, name: &str) {
+fn put_large(vault: &Vault, clients: usize, mode: Mode, name: &str, way: u64) {
     let each = LARGE_OBJECTS / clients;
-    let seed = |client: usize, number: usize| ((clients * 8 + mode as usize) * 64 + client * each + number) as u64;
+    let seed = |client: usize, number: usize| (way + 1) * 64 + (client * each + number) as u64;
     let bodies: Vec<Vec<Vec<u8>>> = (0..clients)
-        .map(|client| (0..each).map(|number| data::random(seed(client, number) + 1, LARGE)).collect())
+        .map(|client| (0..each).map(|number| data::random(seed(client, number), LARGE)).collect())
         .collect();
     let client = vault.client();
     let (cpu, wall) = timed(vault, clients, |thread| {

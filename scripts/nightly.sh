@@ -2,7 +2,7 @@
 # make test with hundreds of rounds, every case and the sizes of the acceptance figures, and the tests that take long (marked
 # #[ignore]). About an hour on two cores.
 # KOVCHEG_NIGHTLY_GIB: size of the largest vault (16); KOVCHEG_TEST_DIR: where it lies; KOVCHEG_NIGHTLY_SEEDS: seeds under which the
-# script of all records is crashed at every sync.
+# script of all records is crashed at every sync; KOVCHEG_DEBIAN13: where the Debian 13 for its newer clients lies, or is made, by root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/stages.sh
@@ -29,6 +29,7 @@ if ((free < needed)); then
     exit 1
 fi
 
+stage 'a Debian 13 for its newer clients' scripts/debian13.sh
 stage 'make test, many rounds' scripts/test.sh
 for seed in $seeds; do
     # shellcheck disable=SC2086 # the flags are words

@@ -181,3 +181,29 @@ fn built_invariants_are_named_in_the_code() {
     }
     assert!(checked >= 6, "only {checked} built invariants in the document");
 }
+
+/// Names in backticks of a document that are those of traps: `t01_…`, `o02_…`.
+fn trap_names(document: &str) -> BTreeSet<String> {
+    let is_trap = |name: &&str| {
+        let bytes = name.as_bytes();
+        bytes.len() > 4
+            && matches!(bytes[0], b't' | b'o')
+            && bytes[1..3].iter().all(u8::is_ascii_digit)
+            && bytes[3] == b'_'
+    };
+    document.split('`').skip(1).step_by(2).filter(is_trap).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_trap_is_a_test_and_every_test_of_one_is_listed() {
+    assert_eq!(trap_names("`t01_x` t02_y `other` `o09_z`"), BTreeSet::from(["o09_z".to_owned(), "t01_x".to_owned()]));
+    let listed = trap_names(&fs::read_to_string(root().join("docs/clients.md")).unwrap());
+    let tests: Vec<String> = sources("tests").into_iter().map(|(_, text)| text).collect();
+    let written: BTreeSet<String> = tests
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| line.strip_prefix("fn ")?.split('(').next())
+        .flat_map(|name| trap_names(&format!("`{name}`")))
+        .collect();
+    assert_eq!(listed, written, "docs/clients.md and the tests");
+}

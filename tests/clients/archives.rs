@@ -4,22 +4,31 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::newer::within;
 use crate::support::postgres::{is_root, newest_bin};
 use crate::support::vault::Vault;
 use crate::user::User;
 
-/// Runs a script as the user postgres, in a folder of its own. It sees these settings and nothing else of the machine's.
+/// Runs a script as the user postgres, in a folder of its own, or in another root. It sees these settings and nothing else of the machine's.
 #[track_caller]
-fn play(vault: &Vault, script: &str, settings: &[(&str, String)]) {
+pub fn play(vault: &Vault, script: &str, settings: &[(&str, String)], root: Option<&Path>) {
+    const AS_POSTGRES: [&str; 5] = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "timeout"];
     let work = vault.folder().join("work");
     std::fs::create_dir_all(&work).unwrap();
-    let mut command = if is_root() {
-        assert!(Command::new("chown").arg("postgres:").arg(&work).status().unwrap().success());
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "timeout"]);
-        command
-    } else {
-        Command::new("timeout")
+    let mut command = match root {
+        // The user has another number there.
+        Some(root) => {
+            let mut command = within(root, vault.folder());
+            command.args(["/bin/sh", "-euc", "chown postgres: \"$WORK\"; exec \"$@\"", "sh"]).args(AS_POSTGRES);
+            command
+        }
+        None if is_root() => {
+            assert!(Command::new("chown").arg("postgres:").arg(&work).status().unwrap().success());
+            let mut command = Command::new(AS_POSTGRES[0]);
+            command.args(&AS_POSTGRES[1..]);
+            command
+        }
+        None => Command::new("timeout"),
     };
     // The folder of the checkout may be none that postgres can read.
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
@@ -27,8 +36,13 @@ fn play(vault: &Vault, script: &str, settings: &[(&str, String)]) {
     command.args(["--kill-after=5", "300", "/bin/bash", "-xeuo", "pipefail", "-c", &lines]);
     command.env_clear().current_dir(&work).stdin(Stdio::null());
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    command.env("PATH", "/usr/bin:/bin").env("HOME", text(&work)).env("WORK", text(&work)).env("LC_ALL", "C.UTF-8");
-    command.env("PGBIN", text(&newest_bin())).env("PGPORT", "5432").env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("HOME", text(&work))
+        .env("WORK", text(&work))
+        .env("LC_ALL", "C.UTF-8");
+    let bin = root.map_or_else(newest_bin, |_| "/usr/lib/postgresql/17/bin".into());
+    command.env("PGBIN", text(&bin)).env("PGPORT", "5432").env("AWS_EC2_METADATA_DISABLED", "true");
     command.env("AWS_ACCESS_KEY_ID", &vault.keys().access).env("AWS_SECRET_ACCESS_KEY", &vault.keys().secret);
     command.env("AWS_DEFAULT_REGION", "us-east-1");
     command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
@@ -40,22 +54,14 @@ fn play(vault: &Vault, script: &str, settings: &[(&str, String)]) {
 
 #[test]
 fn pgbackrest_over_tls() {
-    let mut vault = Vault::prepare("PGBACKREST");
-    let out = vault.folder().to_str().unwrap().to_owned();
-    // pgBackRest 2.45 compares names, not addresses.
-    let made = vault.command().args(["tls", "self-signed", "--name", "localhost", "--out", &out]).status();
-    assert!(made.unwrap().success());
-    vault.set_config(&format!("[s3]\ntls_cert = \"{out}/tls.crt\"\ntls_key = \"{out}/tls.key\"\n"));
-    vault.start();
-    let mut user = User::of(&vault);
-    user.set("AWS_ENDPOINT_URL", format!("https://localhost:{}", vault.s3_port()));
-    user.set("AWS_CA_BUNDLE", format!("{out}/tls.crt"));
+    let (vault, user) = User::over_tls("PGBACKREST");
+    let ca = vault.folder().join("tls.crt").to_str().unwrap().to_owned();
     user.run(&["s3", "mb", "s3://pgbackrest"]);
-    play(&vault, "pgbackrest.sh", &[("CA", format!("{out}/tls.crt")), ("PORT", vault.s3_port().to_string())]);
+    play(&vault, "pgbackrest.sh", &[("CA", ca), ("PORT", vault.s3_port().to_string())], None);
 }
 
 #[test]
 fn barman_cloud() {
     let vault = Vault::start_new("BARMAN");
-    play(&vault, "barman.sh", &[("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", vault.s3_port()))]);
+    play(&vault, "barman.sh", &[("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", vault.s3_port()))], None);
 }

@@ -6,7 +6,17 @@ use crate::user::User;
 
 fn run(name: &str, script: &str) {
     let vault = Vault::start_new(name);
-    let mut user = User::of(&vault);
+    let user = User::of(&vault);
+    play(&vault, user, script);
+}
+
+/// Over TLS the same client frames its bodies, adds checksums as trailers and says no length.
+fn run_over_tls(name: &str, script: &str) {
+    let (vault, user) = User::over_tls(name);
+    play(&vault, user, script);
+}
+
+fn play(vault: &Vault, mut user: User, script: &str) {
     if let Ok(seed) = std::env::var("KOVCHEG_SEED") {
         user.set("KOVCHEG_SEED", seed);
     }
@@ -55,4 +65,24 @@ fn errors_have_codes() {
 #[test]
 fn keys_are_any_text() {
     run("BOTOKEYS", "keys.py");
+}
+
+#[test]
+fn bodies_stream_over_tls() {
+    run_over_tls("BOTOTLS", "streams.py");
+}
+
+#[test]
+fn parts_by_several_threads_over_tls() {
+    run_over_tls("BOTOTLSPARTS", "multipart.py");
+}
+
+#[test]
+fn checksums_are_checked_and_kept_over_tls() {
+    run_over_tls("BOTOTLSSUMS", "checksums.py");
+}
+
+#[test]
+fn errors_have_codes_over_tls() {
+    run_over_tls("BOTOTLSERRORS", "errors.py");
 }

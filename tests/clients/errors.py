@@ -47,7 +47,9 @@ expect("InvalidArgument", 400, s3.put_object, Bucket="errors", Key="control\u000
 expect("InvalidArgument", 400, s3.create_multipart_upload, Bucket="errors", Key="control\u0001")
 
 # What is not built says so; nothing pretends.
-expect("NotImplemented", 501, s3.get_bucket_versioning, Bucket="errors")
+enabled = {"Status": "Enabled"}
+expect("NotImplemented", 501, s3.put_bucket_versioning, Bucket="errors", VersioningConfiguration=enabled)
+expect("NotImplemented", 501, s3.put_bucket_acl, Bucket="errors", ACL="public-read")
 expect("NotImplemented", 501, s3.put_object_tagging, **there, Tagging={"TagSet": []})
 expect("NotImplemented", 501, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there?versionId=abc")
 sse = {"ServerSideEncryption": "aws:kms"}

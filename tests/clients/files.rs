@@ -16,7 +16,18 @@ const PART: usize = 8 << 20;
 fn files_of_all_sizes_come_back() {
     let mut rng = seed::rng("files_of_all_sizes_come_back");
     let vault = Vault::start_new("AWSFILES");
-    let user = User::of(&vault);
+    files_come_back(&User::of(&vault), &mut rng);
+}
+
+/// Over TLS the same commands send framed bodies with trailing checksums and no length.
+#[test]
+fn files_of_all_sizes_come_back_over_tls() {
+    let mut rng = seed::rng("files_of_all_sizes_come_back_over_tls");
+    let (_vault, user) = User::over_tls("AWSTLS");
+    files_come_back(&user, &mut rng);
+}
+
+fn files_come_back(user: &User, rng: &mut data::Rng) {
     user.run(&["s3", "mb", "s3://files"]);
     for len in [0, 1, 5_000, 300_001, PART - 1, PART, PART + 1] {
         let content = data::random(rng.next(), len);

@@ -17,6 +17,7 @@ mod archives;
 mod boto3;
 mod dumps;
 mod files;
+mod newer;
 mod readme;
 mod s3api;
 mod tools;

@@ -6,7 +6,7 @@ use crate::support::vault::Vault;
 use crate::user::User;
 
 /// A tree with what tools get wrong: empty, large, many, and names with spaces, pluses and other alphabets.
-const TREE: &str = r#"
+pub const TREE: &str = r#"
 mkdir -p src/sub/deep src/empty-folder
 head -c 24000000 /dev/urandom > src/big
 head -c 70000 /dev/urandom > 'src/a+b %20 & ы'
@@ -16,7 +16,7 @@ head -c 120000000 /dev/urandom > huge
 "#;
 
 /// Runs a command and kills it in the middle of its work.
-const CUT_OFF: &str = r#"
+pub const CUT_OFF: &str = r#"
 cut_off() { # cut_off COMMAND...
     "$@" >/dev/null 2>&1 &
     local pid=$!
@@ -24,6 +24,23 @@ cut_off() { # cut_off COMMAND...
     kill -KILL $pid 2>/dev/null || true
     wait $pid 2>/dev/null || true
 }
+"#;
+
+/// restic's part of the job.
+pub const RESTIC: &str = r#"
+export RESTIC_REPOSITORY=s3:$AWS_ENDPOINT_URL/restic RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$HOME/cache
+restic init -q
+restic backup -q src
+echo more >> src/sub/deep/1
+cut_off restic backup -q src huge
+restic unlock -q
+restic backup -q src
+restic check -q --read-data
+restic forget -q --keep-last 1 --prune
+restic check -q --read-data
+restic snapshots --json | grep -q '"paths"'
+restic restore -q latest --target out
+diff -r src out/src
 "#;
 
 fn play(name: &str, script: &str) {
@@ -38,24 +55,7 @@ fn play(name: &str, script: &str) {
 
 #[test]
 fn restic() {
-    play(
-        "RESTIC",
-        r#"
-export RESTIC_REPOSITORY=s3:$AWS_ENDPOINT_URL/restic RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$HOME/cache
-restic init -q
-restic backup -q src
-echo more >> src/sub/deep/1
-cut_off restic backup -q src huge
-restic unlock -q
-restic backup -q src
-restic check -q --read-data
-restic forget -q --keep-last 1 --prune
-restic check -q --read-data
-restic snapshots --json | grep -q '"paths"'
-restic restore -q latest --target out
-diff -r src out/src
-"#,
-    );
+    play("RESTIC", RESTIC);
 }
 
 #[test]

@@ -48,8 +48,8 @@ fn assert_same(left: &BTreeMap<String, Vec<u8>>, right: &BTreeMap<String, Vec<u8
 }
 
 #[test]
-fn a_tree_goes_up_and_comes_down() {
-    let mut rng = seed::rng("a_tree_goes_up_and_comes_down");
+fn o02_a_tree_goes_up_and_comes_down() {
+    let mut rng = seed::rng("o02_a_tree_goes_up_and_comes_down");
     let vault = Vault::start_new("AWSSYNC");
     let user = User::of(&vault);
     user.run(&["s3", "mb", "s3://trees"]);

@@ -40,9 +40,28 @@ impl User {
         user
     }
 
+    /// A new vault that speaks TLS under the name `localhost` (pgBackRest 2.45 compares no addresses), and a user who trusts it.
+    pub fn over_tls(name: &str) -> (Vault, Self) {
+        let mut vault = Vault::prepare(name);
+        let out = vault.folder().to_str().expect("a path that is text").to_owned();
+        let made = vault.command().args(["tls", "self-signed", "--name", "localhost", "--out", &out]).status();
+        assert!(made.expect("the binary starts").success());
+        vault.set_config(&format!("[s3]\ntls_cert = \"{out}/tls.crt\"\ntls_key = \"{out}/tls.key\"\n"));
+        vault.start();
+        let mut user = Self::of(&vault);
+        user.set("AWS_ENDPOINT_URL", format!("https://localhost:{}", vault.s3_port()));
+        user.set("AWS_CA_BUNDLE", format!("{out}/tls.crt"));
+        (vault, user)
+    }
+
     /// Sets a variable for everything this user runs.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.settings.push((name.to_owned(), value.into()));
+    }
+
+    /// The variables of everything this user runs.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
     }
 
     /// Where this user keeps files.

@@ -7,8 +7,8 @@ use crate::support::seed;
 use crate::support::vault::Vault;
 
 #[test]
-fn all_good_modes_store_the_body() {
-    let mut rng = seed::rng("all_good_modes_store_the_body");
+fn t01_all_good_modes_store_the_decoded_body() {
+    let mut rng = seed::rng("t01_all_good_modes_store_the_decoded_body");
     let vault = Vault::start_new("MODES");
     let client = vault.client();
     client.create_bucket("modes");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::support::data::Rng;
-use crate::support::s3::{Client, Response};
+use crate::support::s3::{Call, Client, Mode, Response, Sink, http};
 use crate::support::seed;
 use crate::support::tmpfs::Tmpfs;
 use crate::support::vault::{DISKS, Stored, Vault};
@@ -106,6 +106,29 @@ fn small_objects_do_not_use_up_the_reserve() {
     goes_on(&small.vault.client(), &mut stored);
     small.vault.restart();
     goes_on(&small.vault.client(), &mut stored);
+}
+
+/// SDKs wait for `100 Continue` before they send a body, over TLS one without a length: a full vault refuses before it asks for any.
+#[test]
+fn o10_a_full_vault_refuses_before_the_body() {
+    let mut rng = seed::rng("o10_a_full_vault_refuses_before_the_body");
+    let small = Small::start("FULLEARLY");
+    let mut stored = Stored::default();
+    is_full(&small.fill(&mut stored, "data", &mut rng, |_| 8 << 20));
+    let client = small.vault.client();
+    let body = vec![1; 1 << 20];
+    let upload = client.create_upload("bkt", "parts");
+    let put = Call::new("PUT", "bkt", "k");
+    let part = Call::new("PUT", "bkt", "parts").query("partNumber", 1).query("uploadId", &upload);
+    for call in [put, part] {
+        let ready = client.prepare(&call.body(&body).mode(Mode::UnsignedTrailer).header("expect", "100-continue"));
+        let head = String::from_utf8(ready.head).unwrap();
+        let length = head.lines().find(|line| line.starts_with("content-length: ")).expect("a length to take away");
+        let head = head.replace(length, "transfer-encoding: chunked");
+        let answer = http::exchange(client.port, head.as_bytes(), &mut |_| Ok(()), Sink::Keep).unwrap();
+        is_full(&answer);
+    }
+    goes_on(&client, &mut stored);
 }
 
 /// Somebody else fills the disks to the last byte, the reserve too. Writes are refused, not half done; reads go on; once the space

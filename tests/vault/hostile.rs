@@ -77,7 +77,7 @@ fn expect_incomplete(port: u16, call: &Call<'_>, ready: &Ready, cut: usize) {
 }
 
 #[test]
-fn truncated_bodies_store_nothing() {
+fn t16_truncated_bodies_store_nothing() {
     let (vault, client) = prepared("TRUNCATED");
     for mode in Mode::GOOD {
         for (len, cut) in CUTS {

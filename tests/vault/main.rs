@@ -2,7 +2,7 @@
 //!
 //! Knobs: `KOVCHEG_SEED` repeats a run, `KOVCHEG_ROUNDS` sets the rounds of kill -9 (20), `KOVCHEG_BIG=1` plays all cases of two
 //! harmed disks where the usual run plays 75, `KOVCHEG_NIGHTLY_GIB` sets the size of the nightly vault (16), `KOVCHEG_TEST_DIR`
-//! says where the disks lie.
+//! says where the disks lie, `KOVCHEG_FUZZ_ROUNDS` scales the requests put together at random.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,9 +23,11 @@ mod disk_returns;
 mod disks_gone;
 mod documents;
 mod ending;
+mod fair;
 mod foreign;
 mod frozen;
 mod full;
+mod fuzz;
 mod hostile;
 mod index;
 mod kill9;
@@ -33,6 +35,7 @@ mod make_run;
 mod memory;
 mod multipart;
 mod nightly_index;
+mod observed;
 mod operator;
 mod pg;
 mod physical;
@@ -45,4 +48,5 @@ mod secrets;
 mod start_after_crash;
 mod tenants;
 mod tls;
+mod traps;
 mod uploads;

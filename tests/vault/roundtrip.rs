@@ -160,7 +160,7 @@ fn last_of_concurrent_overwrites_is_whole() {
 }
 
 #[test]
-fn conditional_create_has_one_winner() {
+fn t12_conditional_create_has_one_winner() {
     let vault = Vault::start_new("CONDITION");
     let client = vault.client();
     client.create_bucket("bkt");

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, checksum};
+use sha2::Digest as _;
 
 use super::Ready;
 use super::sign::{EMPTY_SHA256, sha256_hex};
@@ -63,6 +64,10 @@ pub enum Mode {
     SignedChunksTrailer,
     /// `aws-chunked`, nothing signed, a trailing CRC64-NVME.
     UnsignedTrailer,
+    /// As [`Mode::UnsignedTrailer`], with a checksum of this kind.
+    TrailerOf(Sum),
+    /// As [`Mode::UnsignedTrailer`], the checksum announced and then left out: a vault must refuse it.
+    MissingTrailer,
     /// As [`Mode::UnsignedTrailer`], the checksum wrong: a vault must refuse it.
     WrongTrailer,
     /// As [`Mode::SignedChunks`], the signature of the last data chunk wrong.
@@ -71,7 +76,63 @@ pub enum Mode {
     WrongHash,
 }
 
-const TRAILER: &str = "x-amz-checksum-crc64nvme";
+/// The checksums of S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sum {
+    /// CRC-32 of IEEE.
+    Crc32,
+    /// CRC-32 of Castagnoli.
+    Crc32c,
+    /// CRC-64/NVME.
+    Crc64Nvme,
+    /// SHA-1.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+}
+
+impl Sum {
+    /// All of them.
+    pub const ALL: [Sum; 5] = [Sum::Crc32, Sum::Crc32c, Sum::Crc64Nvme, Sum::Sha1, Sum::Sha256];
+
+    /// As `x-amz-checksum-algorithm` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sum::Crc32 => "CRC32",
+            Sum::Crc32c => "CRC32C",
+            Sum::Crc64Nvme => "CRC64NVME",
+            Sum::Sha1 => "SHA1",
+            Sum::Sha256 => "SHA256",
+        }
+    }
+
+    /// The header or trailer that carries it.
+    pub fn header(self) -> String {
+        format!("x-amz-checksum-{}", self.name().to_ascii_lowercase())
+    }
+
+    /// Its bytes, as S3 encodes them in base64.
+    pub fn raw(self, body: &[u8]) -> Vec<u8> {
+        let crc = |algorithm| checksum(algorithm, body).to_be_bytes();
+        match self {
+            Sum::Crc32 => crc(CrcAlgorithm::Crc32IsoHdlc)[4..].to_vec(),
+            Sum::Crc32c => crc(CrcAlgorithm::Crc32Iscsi)[4..].to_vec(),
+            Sum::Crc64Nvme => crc(CrcAlgorithm::Crc64Nvme).to_vec(),
+            Sum::Sha1 => <sha1::Sha1 as sha1::Digest>::digest(body).to_vec(),
+            Sum::Sha256 => sha2::Sha256::digest(body).to_vec(),
+        }
+    }
+
+    /// As S3 writes it.
+    pub fn of(self, body: &[u8]) -> String {
+        STANDARD.encode(self.raw(body))
+    }
+
+    /// Characters of [`Sum::of`].
+    fn text_len(self) -> usize {
+        self.raw(b"").len().div_ceil(3) * 4
+    }
+}
 
 impl Mode {
     /// The five ways in which good clients sign.
@@ -86,8 +147,20 @@ impl Mode {
         matches!(self, Mode::SignedChunks | Mode::SignedChunksTrailer | Mode::WrongChunk)
     }
 
-    fn has_trailer(self) -> bool {
-        matches!(self, Mode::SignedChunksTrailer | Mode::UnsignedTrailer | Mode::WrongTrailer)
+    /// The checksum that is announced as trailer.
+    fn trailer(self) -> Option<Sum> {
+        match self {
+            Mode::SignedChunksTrailer | Mode::UnsignedTrailer | Mode::MissingTrailer | Mode::WrongTrailer => {
+                Some(Sum::Crc64Nvme)
+            }
+            Mode::TrailerOf(sum) => Some(sum),
+            _ => None,
+        }
+    }
+
+    /// The checksum that is sent as trailer.
+    fn sent_trailer(self) -> Option<Sum> {
+        self.trailer().filter(|_| self != Mode::MissingTrailer)
     }
 
     /// Value of `x-amz-content-sha256`.
@@ -99,7 +172,9 @@ impl Mode {
             Mode::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
             Mode::SignedChunks | Mode::WrongChunk => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".to_owned(),
             Mode::SignedChunksTrailer => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER".to_owned(),
-            Mode::UnsignedTrailer | Mode::WrongTrailer => "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned(),
+            Mode::UnsignedTrailer | Mode::TrailerOf(_) | Mode::MissingTrailer | Mode::WrongTrailer => {
+                "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned()
+            }
         }
     }
 
@@ -110,8 +185,8 @@ impl Mode {
             headers.push(("content-encoding".to_owned(), "aws-chunked".to_owned()));
             headers.push(("x-amz-decoded-content-length".to_owned(), body.len().to_string()));
         }
-        if self.has_trailer() {
-            headers.push(("x-amz-trailer".to_owned(), TRAILER.to_owned()));
+        if let Some(sum) = self.trailer() {
+            headers.push(("x-amz-trailer".to_owned(), sum.header()));
         }
         headers
     }
@@ -130,8 +205,8 @@ impl Mode {
             left -= chunk;
         }
         total += (1 + signature + 2) as u64;
-        if self.has_trailer() {
-            total += (TRAILER.len() + 1 + 12 + 2) as u64;
+        if let Some(sum) = self.sent_trailer() {
+            total += (sum.header().len() + 1 + sum.text_len() + 2) as u64;
             if self.signs_chunks() {
                 total += ("x-amz-trailer-signature:".len() + 64 + 2) as u64;
             }
@@ -179,12 +254,13 @@ impl Mode {
             put(bytes, self == Mode::WrongChunk && number == last);
         }
         put(&[], false);
-        if self.has_trailer() {
-            let crc = checksum(CrcAlgorithm::Crc64Nvme, body) ^ u64::from(self == Mode::WrongTrailer);
-            let value = STANDARD.encode(crc.to_be_bytes());
-            out.extend_from_slice(format!("{TRAILER}:{value}\r\n").as_bytes());
+        if let Some(sum) = self.sent_trailer() {
+            let mut raw = sum.raw(body);
+            raw[0] ^= u8::from(self == Mode::WrongTrailer);
+            let (name, value) = (sum.header(), STANDARD.encode(raw));
+            out.extend_from_slice(format!("{name}:{value}\r\n").as_bytes());
             if self.signs_chunks() {
-                let signature = ready.signer.trailer(&previous, &format!("{TRAILER}:{value}\n"));
+                let signature = ready.signer.trailer(&previous, &format!("{name}:{value}\n"));
                 out.extend_from_slice(format!("x-amz-trailer-signature:{signature}\r\n").as_bytes());
             }
         }

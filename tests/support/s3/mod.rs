@@ -43,6 +43,8 @@ pub struct Call<'a> {
     pub claim_decoded: Option<u64>,
     /// Whether the query (presigned) carries the signature.
     pub presigned: bool,
+    /// `host` to send, and sign, instead of the address.
+    pub host: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
@@ -65,6 +67,7 @@ impl<'a> Call<'a> {
             claim_length: None,
             claim_decoded: None,
             presigned: false,
+            host: None,
         }
     }
 
@@ -109,7 +112,8 @@ impl Client {
         let signer = Signer { keys: self.keys.clone(), moment: Moment::now(call.skew) };
         let payload = call.mode.payload_header(&call.body);
         let mut query = call.query.clone();
-        let mut headers = vec![("host".to_owned(), format!("127.0.0.1:{}", self.port))];
+        let host = call.host.map_or_else(|| format!("127.0.0.1:{}", self.port), str::to_owned);
+        let mut headers = vec![("host".to_owned(), host)];
         headers.extend(call.headers.iter().cloned());
         if call.presigned {
             query.extend(self.presign_query(&signer, &headers));
