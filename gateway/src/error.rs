@@ -47,6 +47,13 @@ pub fn row_of(error: &StorageError) -> Row {
             row("BucketNotEmpty", 409, "The bucket holds objects or open multipart uploads; remove them first.")
         }
         StorageError::NoSuchKey => row("NoSuchKey", 404, "The specified key does not exist."),
+        StorageError::NoSuchVersion => row("NoSuchVersion", 404, "The specified version does not exist."),
+        StorageError::DeleteMarker { asked: true, .. } => {
+            row("MethodNotAllowed", 405, "The specified version is a delete marker; it can only be deleted.")
+        }
+        StorageError::DeleteMarker { asked: false, .. } => {
+            row("NoSuchKey", 404, "The specified key does not exist: its newest version is a delete marker.")
+        }
         StorageError::NoSuchUpload => row(
             "NoSuchUpload",
             404,

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::disk::DiskError;
 use crate::erasure::code::ErasureError;
 use crate::index::IndexError;
+use crate::object::types::VersionName;
 
 /// The engine's answer to a request that failed. Cheap to clone: one failed commit fails every request that rode on it.
 #[derive(Debug, Clone, Error)]
@@ -60,6 +61,17 @@ pub enum StorageError {
     Refused {
         /// Policy's reasons.
         reasons: Vec<String>,
+    },
+    /// No such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// What is there is a delete marker.
+    #[error("the version is a delete marker")]
+    DeleteMarker {
+        /// Its name.
+        name: VersionName,
+        /// Whether the request named it; otherwise it is the newest version.
+        asked: bool,
     },
     /// The source of a copy was replaced while the copy was being decided.
     #[error("the source of the copy changed meanwhile")]

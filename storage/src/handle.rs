@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kovcheg_format::id::UploadId;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::Origin;
-use kovcheg_format::record::bucket::BucketCreated;
+use kovcheg_format::record::bucket::{BucketCreated, Versioning};
 use kovcheg_format::record::upload::PartPut;
 use kovcheg_format::record::version::{Checksum, VersionPut};
 use parking_lot::Mutex;
@@ -21,10 +21,10 @@ use crate::identity;
 use crate::journal::sequencer::{Commit, Moment};
 use crate::object::copy::{CopiedPart, CopySource};
 use crate::object::types::{
-    BodyObserver, Credential, DeleteOutcome, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion,
-    PartPage, UploadPage, UploadQuery, UploadRef,
+    BodyObserver, Credential, DeleteOutcome, Found, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion,
+    PartPage, UploadPage, UploadQuery, UploadRef, VersionName, VersionPage, VersionQuery,
 };
-use crate::object::{bucket, copy, list, multipart, names, uploads, version};
+use crate::object::{bucket, copy, list, multipart, names, uploads, version, versioning, versions};
 use crate::status::{VaultStatus, vault_status};
 use crate::workers::pool::WorkerPool;
 
@@ -132,16 +132,16 @@ impl VaultHandle {
         PutStream::begin(self.clone(), by, write::Target::Part { upload, number }, found, observer)
     }
 
-    /// The current version of a key.
-    pub async fn head_object(&self, bucket: &str, key: &str) -> StorageResult<VersionPut> {
+    /// The version of a key that is named, or the current one. Errors as of [`version::named`].
+    pub async fn head_object(&self, bucket: &str, key: &str, wanted: Option<VersionName>) -> StorageResult<Found> {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.look(move |engine| version::find(engine.index.as_ref(), &bucket, &key)).await
+        self.look(move |engine| version::named(engine.index.as_ref(), &bucket, &key, wanted)).await
     }
 
     /// Opens the current version of a key for reading.
     pub async fn open_object(&self, bucket: &str, key: &str) -> StorageResult<ObjectReader> {
-        let version = self.head_object(bucket, key).await?;
-        Ok(ObjectReader::new(self.clone(), version))
+        let found = self.head_object(bucket, key, None).await?;
+        Ok(ObjectReader::new(self.clone(), found.version))
     }
 
     /// Opens a version that was looked up, whatever is current now.
@@ -161,11 +161,45 @@ impl VaultHandle {
         .await
     }
 
-    /// Removes the current version of a key, through the guard; durable on return.
-    pub async fn delete_object(&self, by: Origin, bucket: &str, key: &str) -> StorageResult<DeleteOutcome> {
+    /// One page of a bucket's versions and delete markers.
+    pub async fn list_versions(&self, bucket: &str, query: VersionQuery) -> StorageResult<VersionPage> {
+        let bucket = bucket.to_owned();
+        self.look(move |engine| {
+            let view = engine.index.snapshot();
+            let found = bucket::find(view.as_ref(), &bucket)?;
+            versions::list_versions(view.as_ref(), found.bucket, &query)
+        })
+        .await
+    }
+
+    /// Whether a bucket keeps versions.
+    pub async fn versioning(&self, bucket: &str) -> StorageResult<Versioning> {
+        let bucket = bucket.to_owned();
+        self.look(move |engine| {
+            let view = engine.index.as_ref();
+            versioning::state(view, bucket::find(view, &bucket)?.bucket)
+        })
+        .await
+    }
+
+    /// Has a bucket keep versions, or suspends that; durable on return.
+    pub async fn set_versioning(&self, by: Origin, bucket: &str, wanted: Versioning) -> StorageResult<()> {
+        let name = bucket.to_owned();
+        self.decide(move |moment| Ok(((), versioning::propose_set(moment, &name, wanted, &by)?))).await
+    }
+
+    /// Removes a version of a key, or makes a delete marker (`version::propose_delete`), through the guard; durable on return.
+    pub async fn delete_object(
+        &self,
+        by: Origin,
+        bucket: &str,
+        key: &str,
+        wanted: Option<VersionName>,
+    ) -> StorageResult<DeleteOutcome> {
         names::check_key(key)?;
         let (name, object_key, origin) = (bucket.to_owned(), key.to_owned(), by.clone());
-        let outcome = self.decide(move |moment| version::propose_delete(moment, &name, &object_key, &origin)).await;
+        let decide = move |moment: &Moment<'_>| version::propose_delete(moment, &name, &object_key, wanted, &origin);
+        let outcome = self.decide(decide).await;
         self.note_refusal(&outcome, by, bucket, key);
         outcome
     }
@@ -199,7 +233,7 @@ impl VaultHandle {
         upload: UploadRef,
         parts: Vec<NamedPart>,
         new: NewVersion,
-    ) -> StorageResult<VersionPut> {
+    ) -> StorageResult<Found> {
         self.refuse_if_read_only()?;
         let (named, engine) = (upload.clone(), self.shared.engine.clone());
         let mut composed = self.shared.pool.run(move || multipart::compose(&engine, &named, &parts)).await??;
@@ -216,8 +250,8 @@ impl VaultHandle {
         outcome
     }
 
-    /// Copies a version to a key, content by reference; durable on return. [`StorageError::SourceChanged`] when it is no longer the
-    /// current version of its key.
+    /// Copies a version to a key, content by reference; durable on return. [`StorageError::SourceChanged`] when it is no longer
+    /// there.
     pub async fn copy_object(
         &self,
         by: Origin,
@@ -225,7 +259,7 @@ impl VaultHandle {
         bucket: &str,
         key: &str,
         new: NewVersion,
-    ) -> StorageResult<VersionPut> {
+    ) -> StorageResult<Found> {
         names::check_key(key)?;
         self.refuse_if_read_only()?;
         let (name, object_key, origin) = (bucket.to_owned(), key.to_owned(), by.clone());

@@ -47,11 +47,10 @@ expect("InvalidArgument", 400, s3.put_object, Bucket="errors", Key="control\u000
 expect("InvalidArgument", 400, s3.create_multipart_upload, Bucket="errors", Key="control\u0001")
 
 # What is not built says so; nothing pretends.
-enabled = {"Status": "Enabled"}
-expect("NotImplemented", 501, s3.put_bucket_versioning, Bucket="errors", VersioningConfiguration=enabled)
 expect("NotImplemented", 501, s3.put_bucket_acl, Bucket="errors", ACL="public-read")
 expect("NotImplemented", 501, s3.put_object_tagging, **there, Tagging={"TagSet": []})
-expect("NotImplemented", 501, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there?versionId=abc")
+expect("InvalidArgument", 400, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there?versionId=abc")
+expect("NoSuchVersion", 404, s3.get_object, **there, VersionId="0" * 32)
 sse = {"ServerSideEncryption": "aws:kms"}
 expect("NotImplemented", 501, s3.put_object, **there, Body=b"again", **sse)
 assert s3.get_object(**there)["Body"].read() == b"content"

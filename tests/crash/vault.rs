@@ -175,7 +175,7 @@ async fn write_until_failure(handle: VaultHandle, mut known: Known, seed: u64) -
             state.1 = tried;
         }
         let outcome = match tried {
-            0 => handle.delete_object(origin(), BUCKET, key).await.map(drop),
+            0 => handle.delete_object(origin(), BUCKET, key, None).await.map(drop),
             seed => put(&handle, key, seed).await,
         };
         match outcome {

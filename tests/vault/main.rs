@@ -50,3 +50,4 @@ mod tenants;
 mod tls;
 mod traps;
 mod uploads;
+mod versions;

@@ -9,6 +9,7 @@ use kovcheg_format::id::{ChunkId, SegmentId};
 use kovcheg_storage::disk::DiskError;
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::index::IndexError;
+use kovcheg_storage::object::types::VersionName;
 use s3s::StdError;
 use s3s::stream::aws_chunked_stream::AwsChunkedStreamError;
 use s3s::stream::upload_stream::UploadStreamError;
@@ -23,6 +24,8 @@ fn one_of_each() -> Vec<StorageError> {
         StorageError::BucketExists("b".into()),
         StorageError::BucketNotEmpty("b".into()),
         StorageError::NoSuchKey,
+        StorageError::NoSuchVersion,
+        StorageError::DeleteMarker { name: VersionName::Null, asked: true },
         StorageError::NoSuchUpload,
         StorageError::InvalidPart(3),
         StorageError::InvalidPartOrder,

@@ -87,6 +87,7 @@ fn is_granted(credential: &Credential, asked: &Asked<'_>) -> bool {
     match needed(asked.operation) {
         Needed::Right(right) => credential.may(asked.bucket, right),
         Needed::Any => credential.may_anything(asked.bucket),
+        Needed::Root => credential.root,
     }
 }
 

@@ -5,7 +5,7 @@ use kovcheg_format::codec::Blob;
 use kovcheg_format::record::version::{Checksum, ChecksumKind, Pair, VersionPut};
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::object::copy::CopySource as Source;
-use kovcheg_storage::object::types::{NewVersion, Precondition, Right};
+use kovcheg_storage::object::types::{Found, NewVersion, Precondition, Right, VersionName};
 use s3s::dto::{
     ChecksumAlgorithm, ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource,
     ETag, ETagCondition, Metadata, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
@@ -15,9 +15,9 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use crate::error::from_storage;
 use crate::s3::bucket::owner_id;
 use crate::s3::checksum::{Expected, Shown, kind_of_code, parse_algorithm, show_checksums};
-use crate::s3::headers::{Kept, check_version};
+use crate::s3::headers::Kept;
 use crate::s3::multipart::{part_number, upload_ref};
-use crate::s3::names::{check_key, check_new_key};
+use crate::s3::names::{check_key, check_new_key, parse_version, version_text};
 use crate::s3::object::{precondition, sealed};
 use crate::s3::range::{Conditions, timestamp};
 use crate::s3::service::Gateway;
@@ -28,10 +28,17 @@ const TRIES: usize = 8;
 /// Most bytes of one copy (S3: 5 GiB).
 const COPY_BYTES_MAX: u64 = 5 << 30;
 
+/// A source as it was looked up, and how its version is shown.
+struct Looked {
+    source: Source,
+    shown: Option<String>,
+}
+
 /// What a request says of its source.
 struct Asked {
     bucket: String,
     key: String,
+    named: Option<VersionName>,
     owner: Option<String>,
     if_match: Option<ETagCondition>,
     if_none_match: Option<ETagCondition>,
@@ -42,10 +49,11 @@ struct Asked {
 /// Reads the fields that both inputs have.
 macro_rules! asked {
     ($input:ident) => {{
-        let (bucket, key) = place_of(&$input.copy_source)?;
+        let (bucket, key, named) = place_of(&$input.copy_source)?;
         Asked {
             bucket,
             key,
+            named,
             owner: $input.expected_source_bucket_owner.take(),
             if_match: $input.copy_source_if_match.take(),
             if_none_match: $input.copy_source_if_none_match.take(),
@@ -55,7 +63,7 @@ macro_rules! asked {
     }};
 }
 
-fn place_of(source: &CopySource) -> S3Result<(String, String)> {
+fn place_of(source: &CopySource) -> S3Result<(String, String, Option<VersionName>)> {
     let CopySource::Bucket { bucket, key, version_id } = source else {
         return Err(s3_error!(
             NotImplemented,
@@ -63,13 +71,12 @@ fn place_of(source: &CopySource) -> S3Result<(String, String)> {
         ));
     };
     check_key(key)?;
-    check_version(version_id.as_deref())?;
-    Ok((bucket.to_string(), key.to_string()))
+    Ok((bucket.to_string(), key.to_string(), parse_version(version_id.as_deref())?))
 }
 
 impl Asked {
     /// The source as it is now, if the caller may read it and its conditions hold.
-    async fn find<T>(&self, gateway: &Gateway, req: &S3Request<T>) -> S3Result<Source> {
+    async fn find<T>(&self, gateway: &Gateway, req: &S3Request<T>) -> S3Result<Looked> {
         let caller = gateway.credential(req).await?;
         if !caller.may(&self.bucket, Right::Read) {
             return Err(s3_error!(AccessDenied, "This access key may not read in the bucket of the copy source."));
@@ -84,18 +91,29 @@ impl Asked {
                 "The bucket of the copy source does not belong to the expected owner."
             ));
         }
-        let version = gateway.vault.head_object(&self.bucket, &self.key).await.map_err(from_storage)?;
+        let found =
+            gateway.vault.head_object(&self.bucket, &self.key, self.named).await.map_err(|error| match error {
+                // Of a copy, S3 calls a source that is a delete marker a wrong request.
+                StorageError::DeleteMarker { asked: true, .. } => {
+                    s3_error!(
+                        InvalidRequest,
+                        "The source of a copy request may not specifically refer to a delete marker by version id."
+                    )
+                }
+                error => from_storage(error),
+            })?;
         let conditions = Conditions {
             if_match: self.if_match.clone(),
             if_none_match: self.if_none_match.clone(),
             if_modified_since: self.if_modified_since.clone(),
             if_unmodified_since: self.if_unmodified_since.clone(),
         };
-        if conditions.check(&version).is_err() {
+        if conditions.check(&found).is_err() {
             // Of a copy, S3 answers 412 also where a read would be answered 304.
             return Err(s3_error!(PreconditionFailed, "A condition on the copy source does not hold."));
         }
-        Ok(Source { bucket: self.bucket.clone(), version })
+        let shown = found.name().map(version_text);
+        Ok(Looked { source: Source { bucket: self.bucket.clone(), version: found.version }, shown })
     }
 }
 
@@ -171,7 +189,7 @@ pub(crate) async fn object(
     let wanted =
         req.input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str).map(parse_algorithm).transpose()?;
     let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-    let onto_itself = asked.bucket == bucket && asked.key == key;
+    let onto_itself = asked.bucket == bucket && asked.key == key && asked.named.is_none();
     if onto_itself && description.described.is_none() && wanted.is_none() {
         return Err(s3_error!(
             InvalidRequest,
@@ -180,19 +198,19 @@ pub(crate) async fn object(
         ));
     }
     for _ in 0..TRIES {
-        let source = asked.find(gateway, &req).await?;
+        let Looked { source, shown } = asked.find(gateway, &req).await?;
         check_size(source.version.size)?;
         let checksums = checksums(gateway, &source.version, wanted).await?;
         let new = description.apply(&source.version, checksums, precondition.clone());
         match gateway.vault.copy_object(by.clone(), source, &bucket, &key, new).await {
             Err(StorageError::SourceChanged) => {}
-            outcome => return Ok(copied(&outcome.map_err(from_storage)?)),
+            outcome => return Ok(copied(&outcome.map_err(from_storage)?, shown)),
         }
     }
     Err(from_storage(StorageError::SourceChanged))
 }
 
-fn copied(version: &VersionPut) -> S3Response<CopyObjectOutput> {
+fn copied(version: &Found, source: Option<String>) -> S3Response<CopyObjectOutput> {
     let mut result = CopyObjectResult {
         e_tag: Some(ETag::Strong(version.etag.clone())),
         last_modified: Some(timestamp(version.created_at)),
@@ -202,6 +220,8 @@ fn copied(version: &VersionPut) -> S3Response<CopyObjectOutput> {
     result.checksum_type = kind.map(ChecksumType::from_static);
     S3Response::new(CopyObjectOutput {
         copy_object_result: Some(result),
+        version_id: version.name().map(version_text),
+        copy_source_version_id: source,
         server_side_encryption: sealed(),
         ..CopyObjectOutput::default()
     })
@@ -276,7 +296,7 @@ pub(crate) async fn part(
     let about = gateway.vault.list_parts(upload.clone(), 1, 1).await.map_err(from_storage)?;
     let kind = kind_of_code(about.upload.checksum_kind);
     for _ in 0..TRIES {
-        let source = asked.find(gateway, &req).await?;
+        let Looked { source, shown } = asked.find(gateway, &req).await?;
         let size = source.version.size;
         let range = match &req.input.copy_source_range {
             Some(text) => parse_range(text, size)?,
@@ -300,6 +320,7 @@ pub(crate) async fn part(
                 let _ = show_checksums!(result, Shown::of(&part.checksums, part.crc, 0));
                 return Ok(S3Response::new(UploadPartCopyOutput {
                     copy_part_result: Some(result),
+                    copy_source_version_id: shown,
                     server_side_encryption: sealed(),
                     ..UploadPartCopyOutput::default()
                 }));

@@ -133,17 +133,6 @@ pub(crate) fn refuse_framed_document(operation: &str, headers: &HeaderMap) -> S3
     ))
 }
 
-/// Refuses versions other than `null`, the only one that objects have here.
-///
-/// # Errors
-/// `NotImplemented`.
-pub(crate) fn check_version(version: Option<&str>) -> S3Result<()> {
-    match version {
-        None | Some("null" | "") => Ok(()),
-        Some(_) => Err(s3_error!(NotImplemented, "Versioning is not built yet; the only versionId is null.")),
-    }
-}
-
 /// What is kept of a request beside its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kept {

@@ -2,9 +2,9 @@
 
 use kovcheg_format::codec::Blob;
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
-use kovcheg_format::record::version::{Checksum, ChecksumKind, VersionPut};
+use kovcheg_format::record::version::{Checksum, ChecksumKind};
 use kovcheg_storage::error::StorageError;
-use kovcheg_storage::object::types::{NamedPart, NewUpload, NewVersion, PART_LEN_MIN, PARTS_MAX, UploadRef};
+use kovcheg_storage::object::types::{Found, NamedPart, NewUpload, NewVersion, PART_LEN_MIN, PARTS_MAX, UploadRef};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, CreateMultipartUploadInput,
@@ -21,7 +21,7 @@ use crate::s3::checksum::{
     show_checksums, text_of,
 };
 use crate::s3::headers::Kept;
-use crate::s3::names::{check_key, check_new_key, parse_upload, upload_text};
+use crate::s3::names::{check_key, check_new_key, parse_upload, upload_text, version_text};
 use crate::s3::object::{precondition, sealed};
 use crate::s3::range::timestamp;
 use crate::s3::service::Gateway;
@@ -368,17 +368,18 @@ async fn completed_before(
     upload: &UploadRef,
     whole_etag: &str,
 ) -> Option<S3Response<CompleteMultipartUploadOutput>> {
-    let version = gateway.vault.head_object(&upload.bucket, &upload.key).await.ok()?;
+    let version = gateway.vault.head_object(&upload.bucket, &upload.key, None).await.ok()?;
     (version.etag == whole_etag).then(|| completed(gateway, upload, &version))
 }
 
-fn completed(gateway: &Gateway, upload: &UploadRef, version: &VersionPut) -> S3Response<CompleteMultipartUploadOutput> {
+fn completed(gateway: &Gateway, upload: &UploadRef, version: &Found) -> S3Response<CompleteMultipartUploadOutput> {
     let mut output = CompleteMultipartUploadOutput {
         bucket: Some(upload.bucket.clone()),
         key: Some(upload.key.clone()),
         location: Some(gateway.location(&upload.bucket, &upload.key)),
         e_tag: Some(ETag::Strong(version.etag.clone())),
         server_side_encryption: sealed(),
+        version_id: version.name().map(version_text),
         ..CompleteMultipartUploadOutput::default()
     };
     let kind = show_checksums!(output, Shown::of(&version.checksums, version.crc, version.parts.len()));

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use futures::{Stream, TryStreamExt as _};
+use http::header::{ALLOW, HeaderMap, HeaderValue};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use kovcheg_format::record::audit::Origin;
 use kovcheg_format::record::version::VersionPut;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::handle::ObjectReader;
-use kovcheg_storage::object::types::{NewVersion, Precondition};
+use kovcheg_storage::object::types::{DeleteOutcome, Found, NewVersion, Precondition};
 use s3s::dto::{
     ChecksumMode, ChecksumType, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
     DeletedObject, ETag, ETagCondition, Error as DeleteError, GetObjectInput, GetObjectOutput, HeadObjectInput,
@@ -21,8 +22,8 @@ use crate::config::PAGE_KEYS_MAX;
 use crate::error::from_storage;
 use crate::s3::body::receive;
 use crate::s3::checksum::{Expected, Shown, etag, show_checksums};
-use crate::s3::headers::{DEFAULT_CONTENT_TYPE, Kept, check_version, metadata, value};
-use crate::s3::names::{check_key, check_new_key, fits_xml};
+use crate::s3::headers::{DEFAULT_CONTENT_TYPE, Kept, metadata, value};
+use crate::s3::names::{check_key, check_new_key, fits_xml, parse_version, version_text};
 use crate::s3::range::{Conditions, Slice, slice, timestamp};
 use crate::s3::service::Gateway;
 
@@ -89,6 +90,7 @@ pub(crate) async fn put(
     let version = got.put.commit_object(new).await.map_err(from_storage)?;
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(version.etag.clone())),
+        version_id: version.name().map(version_text),
         server_side_encryption: sealed(),
         ..PutObjectOutput::default()
     };
@@ -110,7 +112,8 @@ fn parts_count(version: &VersionPut, asked: Option<i32>) -> Option<i32> {
 /// Fills the fields that the outputs of GET and HEAD have in common.
 macro_rules! describe {
     ($Output:ident, $version:expr, $slice:expr, $part:expr, $mode:expr) => {{
-        let version: &VersionPut = $version;
+        let found: &Found = $version;
+        let version: &VersionPut = found;
         let slice: Slice = $slice;
         let text = |name: &str| value(&version.headers, name).map(str::to_owned);
         let mut output = $Output {
@@ -129,6 +132,7 @@ macro_rules! describe {
             parts_count: parts_count(version, $part),
             server_side_encryption: sealed(),
             tag_count: i32::try_from(version.tags.len()).ok().filter(|count| *count > 0),
+            version_id: found.name().map(version_text),
             ..$Output::default()
         };
         if wants_checksums($mode, slice) {
@@ -139,12 +143,29 @@ macro_rules! describe {
     }};
 }
 
+/// The version that a request reads. Where there is a delete marker, the answer names it.
+pub(crate) async fn find(gateway: &Gateway, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Found> {
+    check_key(key)?;
+    gateway.vault.head_object(bucket, key, parse_version(version)?).await.map_err(|error| {
+        let StorageError::DeleteMarker { name, asked } = error else { return from_storage(error) };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-delete-marker", HeaderValue::from_static("true"));
+        if let Ok(name) = HeaderValue::try_from(version_text(name)) {
+            headers.insert("x-amz-version-id", name);
+        }
+        if asked {
+            headers.insert(ALLOW, HeaderValue::from_static("DELETE"));
+        }
+        let mut error = from_storage(error);
+        error.set_headers(headers);
+        error
+    })
+}
+
 /// `HeadObject`.
 pub(crate) async fn head(gateway: &Gateway, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
     let input = req.input;
-    check_key(&input.key)?;
-    check_version(input.version_id.as_deref())?;
-    let version = gateway.vault.head_object(&input.bucket, &input.key).await.map_err(from_storage)?;
+    let version = find(gateway, &input.bucket, &input.key, input.version_id.as_deref()).await?;
     let conditions = Conditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -160,20 +181,18 @@ pub(crate) async fn head(gateway: &Gateway, req: S3Request<HeadObjectInput>) -> 
 /// `GetObject`. Bytes leave only after they were verified (D-1); if a later one does not verify, the connection ends early.
 pub(crate) async fn get(gateway: &Gateway, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
     let input = req.input;
-    check_key(&input.key)?;
-    check_version(input.version_id.as_deref())?;
-    let mut reader = gateway.vault.open_object(&input.bucket, &input.key).await.map_err(from_storage)?;
+    let found = find(gateway, &input.bucket, &input.key, input.version_id.as_deref()).await?;
     let conditions = Conditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
-    conditions.check(reader.version())?;
-    let slice = slice(reader.version(), input.range, input.part_number)?;
-    let mut output =
-        describe!(GetObjectOutput, reader.version(), slice, input.part_number, input.checksum_mode.as_ref());
+    conditions.check(&found)?;
+    let slice = slice(&found, input.range, input.part_number)?;
+    let mut output = describe!(GetObjectOutput, &found, slice, input.part_number, input.checksum_mode.as_ref());
     if slice.len() > 0 {
+        let mut reader = gateway.vault.open_version(found.version);
         if slice.partial {
             reader.set_range(slice.start, slice.end);
         }
@@ -208,19 +227,17 @@ pub(crate) async fn delete(
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let by = gateway.origin(&req);
     check_key(&req.input.key)?;
-    check_version(req.input.version_id.as_deref())?;
+    let version = parse_version(req.input.version_id.as_deref())?;
     if req.input.if_match.is_some() {
         return Err(s3_error!(NotImplemented, "If-Match is not supported on deletes."));
     }
-    delete_one(gateway, by, &req.input.bucket, &req.input.key).await?;
-    Ok(S3Response::new(DeleteObjectOutput::default()))
-}
-
-async fn delete_one(gateway: &Gateway, by: Origin, bucket: &str, key: &str) -> S3Result<()> {
-    match gateway.vault.delete_object(by, bucket, key).await {
-        Ok(_) | Err(StorageError::NoSuchKey) => Ok(()),
-        Err(error) => Err(from_storage(error)),
-    }
+    let outcome = gateway.vault.delete_object(by, &req.input.bucket, &req.input.key, version).await;
+    let DeleteOutcome { marker, name, .. } = outcome.map_err(from_storage)?;
+    Ok(S3Response::new(DeleteObjectOutput {
+        delete_marker: marker.then_some(true),
+        version_id: name.map(version_text),
+        ..DeleteObjectOutput::default()
+    }))
 }
 
 /// `DeleteObjects`: each key on its own; missing keys count as deleted.
@@ -242,12 +259,12 @@ pub(crate) async fn delete_many(
     }
     gateway.vault.bucket(&bucket).await.map_err(from_storage)?;
     let bucket = bucket.as_str();
-    let results: Vec<(String, S3Result<()>)> = stream::iter(delete.objects)
+    let results: Vec<(ObjectIdentifier, S3Result<DeleteOutcome>)> = stream::iter(delete.objects)
         .map(|object| {
             let by = by.clone();
             async move {
                 let result = delete_listed(gateway, by, bucket, &object).await;
-                (object.key, result)
+                (object, result)
             }
         })
         .buffered(DELETES_AT_ONCE)
@@ -256,11 +273,11 @@ pub(crate) async fn delete_many(
     let quiet = delete.quiet.unwrap_or(false);
     let mut deleted = Vec::new();
     let mut errors = Vec::new();
-    for (key, result) in results {
+    for (object, result) in results {
         match result {
-            Ok(()) if quiet => {}
-            Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
-            Err(error) => errors.push(delete_error(key, &error)),
+            Ok(_) if quiet => {}
+            Ok(outcome) => deleted.push(shown_deleted(object, &outcome)),
+            Err(error) => errors.push(delete_error(object, &error)),
         }
     }
     Ok(S3Response::new(DeleteObjectsOutput {
@@ -270,21 +287,35 @@ pub(crate) async fn delete_many(
     }))
 }
 
-async fn delete_listed(gateway: &Gateway, by: Origin, bucket: &str, object: &ObjectIdentifier) -> S3Result<()> {
+async fn delete_listed(
+    gateway: &Gateway,
+    by: Origin,
+    bucket: &str,
+    object: &ObjectIdentifier,
+) -> S3Result<DeleteOutcome> {
     check_key(&object.key)?;
-    check_version(object.version_id.as_deref())?;
+    let version = parse_version(object.version_id.as_deref())?;
     if object.e_tag.is_some() || object.last_modified_time.is_some() || object.size.is_some() {
         return Err(s3_error!(NotImplemented, "Conditions are not supported on deletes."));
     }
-    delete_one(gateway, by, bucket, &object.key).await
+    gateway.vault.delete_object(by, bucket, &object.key, version).await.map_err(from_storage)
 }
 
-fn delete_error(key: String, error: &S3Error) -> DeleteError {
+fn shown_deleted(object: ObjectIdentifier, outcome: &DeleteOutcome) -> DeletedObject {
+    DeletedObject {
+        delete_marker: outcome.marker.then_some(true),
+        delete_marker_version_id: outcome.name.filter(|_| outcome.marker).map(version_text),
+        key: Some(object.key),
+        version_id: object.version_id,
+    }
+}
+
+fn delete_error(object: ObjectIdentifier, error: &S3Error) -> DeleteError {
     DeleteError {
         code: Some(error.code().as_str().to_owned()),
-        key: Some(key),
+        key: Some(object.key),
         message: error.message().map(str::to_owned),
-        version_id: None,
+        version_id: object.version_id,
     }
 }
 

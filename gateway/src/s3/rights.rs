@@ -9,6 +9,8 @@ pub(crate) enum Needed {
     Right(Right),
     /// Any right at all: to learn that the bucket is there.
     Any,
+    /// The root key.
+    Root,
 }
 
 /// What an operation asks for. One that the vault does not have is answered so by itself, to everybody who may ask for anything.
@@ -25,7 +27,8 @@ pub(crate) fn needed(operation: &str) -> Needed {
         | "CompleteMultipartUpload"
         | "AbortMultipartUpload" => Right::Write,
         "DeleteObject" | "DeleteObjects" | "DeleteBucket" => Right::Delete,
-        "ListObjects" | "ListObjectsV2" | "ListMultipartUploads" | "ListParts" => Right::List,
+        "PutBucketVersioning" => return Needed::Root,
+        "ListObjects" | "ListObjectsV2" | "ListObjectVersions" | "ListMultipartUploads" | "ListParts" => Right::List,
         _ => return Needed::Any,
     })
 }

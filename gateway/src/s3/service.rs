@@ -25,8 +25,9 @@ use s3s::dto::{
     GetObjectAclInput, GetObjectAclOutput, GetObjectInput, GetObjectLockConfigurationInput,
     GetObjectLockConfigurationOutput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
     HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-    PostObjectInput, PostObjectOutput, PutObjectInput, PutObjectOutput, UploadPartCopyInput, UploadPartCopyOutput,
+    ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput, PostObjectOutput, PutBucketVersioningInput,
+    PutBucketVersioningOutput, PutObjectInput, PutObjectOutput, UploadPartCopyInput, UploadPartCopyOutput,
     UploadPartInput, UploadPartOutput,
 };
 use s3s::host::{DomainError, SingleDomain};
@@ -42,7 +43,7 @@ use crate::s3::auth::Gatekeeper;
 use crate::s3::context::Caller;
 use crate::s3::md5::Md5Pool;
 use crate::s3::names::url_encode;
-use crate::s3::{bucket, copy, list, multipart, object, settings, uploads};
+use crate::s3::{bucket, copy, list, multipart, object, settings, uploads, versions};
 
 /// The vault as S3 sees it.
 #[derive(Clone)]
@@ -124,7 +125,9 @@ operations! {
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
     list_parts: ListPartsInput => ListPartsOutput = multipart::list;
     list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = uploads::list;
-    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = settings::versioning;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = versions::get;
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput = versions::set;
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput = versions::list;
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = settings::bucket_acl;
     get_object_acl: GetObjectAclInput => GetObjectAclOutput = settings::object_acl;
     get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = settings::policy;

@@ -9,17 +9,16 @@ use s3s::dto::{
     GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
     GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput, GetBucketReplicationOutput,
     GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
-    GetBucketVersioningInput, GetBucketVersioningOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput,
-    GetObjectAclInput, GetObjectAclOutput, GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, Grant,
-    Grantee, Owner, Payer, Permission, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Type,
+    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput,
+    GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, Grant, Grantee, Owner, Payer, Permission,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Type,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::error::{coded, from_storage};
 use crate::s3::bucket::owner;
-use crate::s3::headers::check_version;
-use crate::s3::names::check_key;
+use crate::s3::object::find;
 use crate::s3::service::Gateway;
 
 /// Settings that no bucket has: each answers with S3's code for it, once the bucket is known to be there.
@@ -69,8 +68,6 @@ macro_rules! always {
 }
 
 always! {
-    /// `GetBucketVersioning`: never enabled.
-    versioning: GetBucketVersioningInput => GetBucketVersioningOutput = GetBucketVersioningOutput::default();
     /// `GetBucketLogging`: none.
     logging: GetBucketLoggingInput => GetBucketLoggingOutput = GetBucketLoggingOutput::default();
     /// `GetBucketNotificationConfiguration`: none.
@@ -127,10 +124,8 @@ pub(crate) async fn object_acl(
     req: S3Request<GetObjectAclInput>,
 ) -> S3Result<S3Response<GetObjectAclOutput>> {
     let input = req.input;
-    check_key(&input.key)?;
-    check_version(input.version_id.as_deref())?;
     let owner = owner(gateway.vault.bucket(&input.bucket).await.map_err(from_storage)?.tenant);
-    gateway.vault.head_object(&input.bucket, &input.key).await.map_err(from_storage)?;
+    find(gateway, &input.bucket, &input.key, input.version_id.as_deref()).await?;
     let grants = Some(all_to(&owner));
     Ok(S3Response::new(GetObjectAclOutput { grants, owner: Some(owner), ..GetObjectAclOutput::default() }))
 }

@@ -12,7 +12,9 @@ use kovcheg_format::keyring::{KeyEntry, KeyPurpose};
 use kovcheg_format::manifest::{Child, Entry};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
+use kovcheg_format::record::bucket::{
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet,
+};
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GrantSet, TenantSet};
 use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
@@ -161,6 +163,7 @@ fn fields_agree() {
         ChunksDamaged,
         BucketCreated,
         BucketDeleted,
+        VersioningSet,
         VersionPut,
         VersionRemoved,
         UploadCreated,
@@ -206,6 +209,7 @@ fn codes_agree() {
         Action,
         Verdict,
         Namespace,
+        Versioning,
         DiskState,
         UploadOutcome,
         VersionKind,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kovcheg_format::record::audit::Origin;
 use kovcheg_format::record::bucket::BucketCreated;
 use kovcheg_format::record::upload::PartPut;
-use kovcheg_format::record::version::{Checksum, VersionPut};
+use kovcheg_format::record::version::Checksum;
 use tokio::sync::oneshot;
 
 use crate::error::{StorageError, StorageResult};
@@ -12,7 +12,7 @@ use crate::handle::VaultHandle;
 use crate::journal::sequencer::Commit;
 use crate::object::multipart;
 use crate::object::put::{BodyWriter, WrittenBody};
-use crate::object::types::{BodyObserver, NewVersion, UploadRef};
+use crate::object::types::{BodyObserver, Found, NewVersion, UploadRef};
 use crate::object::version::{Content, propose_put};
 use crate::workers::pool::failed_job;
 
@@ -140,7 +140,7 @@ impl EndedPut {
     }
 
     /// Makes the body the current version of its key; durable on return (W-1).
-    pub async fn commit_object(self, new: NewVersion) -> StorageResult<VersionPut> {
+    pub async fn commit_object(self, new: NewVersion) -> StorageResult<Found> {
         let Target::Object { bucket, key } = self.target else {
             return Err(StorageError::InvalidArgument { what: "commit", reason: "it is a part".to_owned() });
         };

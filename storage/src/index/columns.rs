@@ -38,11 +38,13 @@ pub enum Column {
     Tenant,
     /// Access key → `GrantSet`.
     Grant,
+    /// Bucket id → `VersioningSet`; none where it is off.
+    Versioning,
 }
 
 impl Column {
     /// Every column, in a fixed order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Bucket,
         Self::BucketName,
@@ -59,6 +61,7 @@ impl Column {
         Self::Damaged,
         Self::Tenant,
         Self::Grant,
+        Self::Versioning,
     ];
 
     /// Name of the column family.
@@ -81,6 +84,7 @@ impl Column {
             Self::Damaged => "damaged",
             Self::Tenant => "tenant",
             Self::Grant => "grant",
+            Self::Versioning => "versioning",
         }
     }
 
@@ -104,6 +108,7 @@ impl Column {
             Self::Damaged => 13,
             Self::Tenant => 14,
             Self::Grant => 15,
+            Self::Versioning => 16,
         }
     }
 

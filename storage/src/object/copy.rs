@@ -18,14 +18,14 @@ use crate::error::{StorageError, StorageResult};
 use crate::journal::sequencer::Moment;
 use crate::object::manifest::range::RangeCopy;
 use crate::object::sink::{ChunkSink, Filled};
-use crate::object::types::{NewVersion, UploadRef};
+use crate::object::types::{Found, NewVersion, UploadRef, VersionName};
 use crate::object::version::{Content, propose_put};
 use crate::object::{bucket, multipart, version};
 
 /// Characters of an MD5 in hex.
 const MD5_HEX: usize = 32;
 
-/// A version to copy from, as it was looked up. The commit checks that it is still the current one.
+/// A version to copy from, as it was looked up. The commit checks that it is still there.
 #[derive(Debug, Clone)]
 pub struct CopySource {
     /// Bucket name.
@@ -37,10 +37,10 @@ pub struct CopySource {
 impl CopySource {
     /// At this point of the order the source must be what it was, or what was decided about it no longer holds.
     fn check(&self, moment: &Moment<'_>, domain: DomainId) -> StorageResult<()> {
-        let now = version::find(moment.view, &self.bucket, &self.version.key)?;
-        if now.version != self.version.version {
-            return Err(StorageError::SourceChanged);
-        }
+        let source = bucket::find(moment.view, &self.bucket)?;
+        let name = VersionName::of(&self.version);
+        let now = version::by_name(moment.view, source.bucket, &self.version.key, name)?;
+        let now = now.filter(|now| now.version == self.version.version).ok_or(StorageError::SourceChanged)?;
         if now.domain != domain {
             // Chunks are sealed under their domain's key: such a copy would have to be written anew.
             return Err(StorageError::InvalidArgument {
@@ -60,7 +60,7 @@ pub fn propose_copy(
     object_key: &str,
     new: NewVersion,
     by: &Origin,
-) -> StorageResult<(VersionPut, Vec<Record>)> {
+) -> StorageResult<(Found, Vec<Record>)> {
     let destination = bucket::find(moment.view, bucket_name)?;
     source.check(moment, destination.domain)?;
     let VersionPut { manifest, size, crc, parts, .. } = source.version.clone();

@@ -14,3 +14,5 @@ pub mod sink;
 pub mod types;
 pub mod uploads;
 pub mod version;
+pub mod versioning;
+pub mod versions;

@@ -8,7 +8,7 @@ use kovcheg_format::manifest::Root;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
-use kovcheg_format::record::version::{Checksum, PartMark, VersionPut};
+use kovcheg_format::record::version::{Checksum, PartMark};
 
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
@@ -19,7 +19,7 @@ use crate::object::guard::audit;
 use crate::object::manifest::ManifestBuilder;
 use crate::object::names::check_key;
 use crate::object::sink::{ChunkSink, Filled};
-use crate::object::types::{NamedPart, NewUpload, NewVersion, PART_LEN_MIN, UploadRef};
+use crate::object::types::{Found, NamedPart, NewUpload, NewVersion, PART_LEN_MIN, UploadRef};
 use crate::object::version::{Content, propose_put};
 
 /// An open upload, or [`StorageError::NoSuchUpload`].
@@ -137,7 +137,7 @@ pub fn propose_complete(
     composed: &Composed,
     new: NewVersion,
     by: &Origin,
-) -> StorageResult<(VersionPut, Vec<Record>)> {
+) -> StorageResult<(Found, Vec<Record>)> {
     let created = find(moment.view, upload)?;
     for part in &composed.parts {
         let now: Option<PartPut> = rows::get(moment.view, Column::Part, &key::part(upload.upload, part.number))?;

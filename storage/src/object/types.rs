@@ -1,6 +1,6 @@
 //! What gateways say to the engine and hear from it: plain data.
 
-use kovcheg_format::id::{TenantId, UploadId};
+use kovcheg_format::id::{TenantId, UploadId, VersionId};
 use kovcheg_format::record::bucket::{ChunkProfile, Namespace};
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
 use kovcheg_format::record::version::{Checksum, Pair, VersionPut};
@@ -178,11 +178,90 @@ pub struct PartPage {
     pub next: Option<u16>,
 }
 
+/// A version as clients name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionName {
+    /// The one that was made while the bucket kept no versions.
+    Null,
+    /// Any other.
+    Id(VersionId),
+}
+
+/// A version, and whether clients are told its name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The version.
+    pub version: VersionPut,
+    /// Whether its bucket keeps versions, or ever did.
+    pub named: bool,
+}
+
+impl Found {
+    /// How clients name it; `None` in a bucket that never kept versions.
+    #[must_use]
+    pub fn name(&self) -> Option<VersionName> {
+        self.named.then(|| VersionName::of(&self.version))
+    }
+}
+
+impl VersionName {
+    /// The name of a version.
+    #[must_use]
+    pub fn of(version: &VersionPut) -> Self {
+        if version.null_version { Self::Null } else { Self::Id(version.version) }
+    }
+}
+
+impl std::ops::Deref for Found {
+    type Target = VersionPut;
+
+    fn deref(&self) -> &VersionPut {
+        &self.version
+    }
+}
+
+/// Where a listing of versions goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VersionMarker {
+    /// After this key, or, with a version, at it.
+    pub key: String,
+    /// After this version of the key; `None` to go on behind all of them.
+    pub version: Option<VersionName>,
+}
+
+/// What a listing of versions asks for.
+#[derive(Debug, Clone, Default)]
+pub struct VersionQuery {
+    /// Only keys that start with this.
+    pub prefix: String,
+    /// Roll keys up at the first occurrence of this after the prefix; empty for none.
+    pub delimiter: String,
+    /// Only what comes after this.
+    pub after: Option<VersionMarker>,
+    /// Most versions and common prefixes together.
+    pub max_keys: usize,
+}
+
+/// One page of a bucket's versions and delete markers.
+#[derive(Debug, Clone, Default)]
+pub struct VersionPage {
+    /// By key, those of one key from the newest to the oldest; and whether each is the newest of its key.
+    pub versions: Vec<(VersionPut, bool)>,
+    /// Rolled-up prefixes, in order.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page starts (`VersionQuery::after`), when there is one.
+    pub next: Option<VersionMarker>,
+}
+
 /// What a delete did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeleteOutcome {
-    /// Whether there was something to remove.
+    /// Whether there was something to remove, or a delete marker was made.
     pub existed: bool,
+    /// Whether a delete marker was made, or removed.
+    pub marker: bool,
+    /// The version that was made or removed, as clients name it; `None` in a bucket that never kept versions.
+    pub name: Option<VersionName>,
 }
 
 /// An S3 credential, its secret in clear: for signature checks only.

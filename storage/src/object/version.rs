@@ -1,12 +1,15 @@
 //! Object versions: looked up, put, removed. In a bucket without versioning a put replaces the current version, which passes
-//! through the guard like any other removal (L-1).
+//! through the guard like any other removal (L-1); in one that suspended it, the version `null`; in one that keeps versions, none.
+
+use std::ops::ControlFlow;
 
 use kovcheg_format::codec::Decode;
-use kovcheg_format::id::VersionId;
+use kovcheg_format::id::{BucketId, VersionId};
 use kovcheg_format::key;
+use kovcheg_format::manifest::Root;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::Origin;
-use kovcheg_format::record::bucket::BucketCreated;
+use kovcheg_format::record::bucket::{BucketCreated, Versioning};
 use kovcheg_format::record::version::{PartMark, VersionFacts, VersionKind, VersionPut};
 use kovcheg_policy::facts::RemovalCause;
 
@@ -16,7 +19,8 @@ use crate::journal::sequencer::Moment;
 use crate::object::bucket;
 use crate::object::guard::permit;
 use crate::object::put::WrittenBody;
-use crate::object::types::{DeleteOutcome, NewVersion, Precondition};
+use crate::object::types::{DeleteOutcome, Found, NewVersion, Precondition, VersionName};
+use crate::object::versioning;
 
 /// The current version of a key, if it is an object.
 pub fn current(view: &dyn IndexRead, bucket: &BucketCreated, object_key: &str) -> StorageResult<Option<VersionPut>> {
@@ -31,11 +35,77 @@ pub fn find(view: &dyn IndexRead, bucket_name: &str, object_key: &str) -> Storag
     current(view, &bucket, object_key)?.ok_or(StorageError::NoSuchKey)
 }
 
+/// The version that a request means: the one it names, or the current one.
+///
+/// # Errors
+/// [`StorageError::NoSuchVersion`] for a name that there is not, [`StorageError::DeleteMarker`] for one that is a delete marker, or when the
+/// newest is.
+pub fn named(
+    view: &dyn IndexRead,
+    bucket_name: &str,
+    object_key: &str,
+    wanted: Option<VersionName>,
+) -> StorageResult<Found> {
+    let bucket = bucket::find(view, bucket_name)?;
+    let named = versioning::state(view, bucket.bucket)? != Versioning::Off;
+    let version = match wanted {
+        Some(name) => by_name(view, bucket.bucket, object_key, name)?.ok_or(StorageError::NoSuchVersion)?,
+        None => match current(view, &bucket, object_key)? {
+            Some(version) => version,
+            None => newest(view, bucket.bucket, object_key)?.ok_or(StorageError::NoSuchKey)?,
+        },
+    };
+    if version.kind == VersionKind::DeleteMarker {
+        return Err(StorageError::DeleteMarker { name: VersionName::of(&version), asked: wanted.is_some() });
+    }
+    Ok(Found { version, named })
+}
+
+/// A version of a key by its name.
+pub fn by_name(
+    view: &dyn IndexRead,
+    bucket: BucketId,
+    object_key: &str,
+    name: VersionName,
+) -> StorageResult<Option<VersionPut>> {
+    match name {
+        VersionName::Id(id) => {
+            let version: Option<VersionPut> = rows::get(view, Column::Version, &key::version(bucket, object_key, id))?;
+            Ok(version.filter(|version| !version.null_version))
+        }
+        VersionName::Null => first(view, bucket, object_key, |version| version.null_version),
+    }
+}
+
+fn newest(view: &dyn IndexRead, bucket: BucketId, object_key: &str) -> StorageResult<Option<VersionPut>> {
+    first(view, bucket, object_key, |_| true)
+}
+
+/// The newest version of a key that fits.
+fn first(
+    view: &dyn IndexRead,
+    bucket: BucketId,
+    object_key: &str,
+    fits: impl Fn(&VersionPut) -> bool,
+) -> StorageResult<Option<VersionPut>> {
+    let from = key::versions_of(bucket, object_key);
+    let to = key::after_prefix(&from);
+    let mut found = None;
+    rows::scan(view, Column::Version, &from, to.as_deref(), &mut |_, version: VersionPut| {
+        if fits(&version) {
+            found = Some(version);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
 /// Content of a version to be: from one body, or composed of parts.
 #[derive(Debug, Clone)]
 pub struct Content {
     /// Manifest.
-    pub manifest: kovcheg_format::manifest::Root,
+    pub manifest: Root,
     /// Bytes.
     pub size: u64,
     /// CRC64-NVME.
@@ -52,7 +122,7 @@ impl Content {
     }
 }
 
-/// Decides a put: the new version, and the removal of the one it replaces.
+/// Decides a put: the new version, and the removal of the one it replaces, if any.
 pub fn propose_put(
     moment: &Moment<'_>,
     bucket_name: &str,
@@ -60,10 +130,16 @@ pub fn propose_put(
     content: Content,
     new: NewVersion,
     by: &Origin,
-) -> StorageResult<(VersionPut, Vec<Record>)> {
+) -> StorageResult<(Found, Vec<Record>)> {
     let bucket = bucket::find(moment.view, bucket_name)?;
-    let replaced = current(moment.view, &bucket, object_key)?;
-    check_precondition(&new.precondition, replaced.as_ref())?;
+    let state = versioning::state(moment.view, bucket.bucket)?;
+    let current = current(moment.view, &bucket, object_key)?;
+    check_precondition(&new.precondition, current.as_ref())?;
+    let replaced = match state {
+        Versioning::Off => current,
+        Versioning::Enabled => None,
+        Versioning::Suspended => by_name(moment.view, bucket.bucket, object_key, VersionName::Null)?,
+    };
     let mut records = Vec::new();
     if let Some(replaced) = &replaced {
         let warrant = permit(moment, replaced, bucket_name, RemovalCause::Overwrite, by)?;
@@ -73,7 +149,7 @@ pub fn propose_put(
         bucket: bucket.bucket,
         key: object_key.to_owned(),
         version: moment.version_id()?,
-        null_version: true,
+        null_version: state != Versioning::Enabled,
         kind: VersionKind::Object,
         domain: bucket.domain,
         size: content.size,
@@ -90,22 +166,70 @@ pub fn propose_put(
         by: by.clone(),
     };
     records.push(version.clone().into());
-    Ok((version, records))
+    Ok((Found { version, named: state != Versioning::Off }, records))
 }
 
-/// Decides a delete of the current version.
+/// Decides a delete: of the version it names, or, without a name, of the object. Where versions are kept that makes a delete marker, under
+/// which all versions stay; where they are suspended the marker replaces the version `null`.
 pub fn propose_delete(
     moment: &Moment<'_>,
     bucket_name: &str,
     object_key: &str,
+    wanted: Option<VersionName>,
     by: &Origin,
 ) -> StorageResult<(DeleteOutcome, Vec<Record>)> {
     let bucket = bucket::find(moment.view, bucket_name)?;
-    let Some(version) = current(moment.view, &bucket, object_key)? else {
-        return Ok((DeleteOutcome { existed: false }, Vec::new()));
+    let state = versioning::state(moment.view, bucket.bucket)?;
+    let named = state != Versioning::Off;
+    let removed = match (wanted, state) {
+        (Some(name), _) => by_name(moment.view, bucket.bucket, object_key, name)?,
+        (None, Versioning::Off) => current(moment.view, &bucket, object_key)?,
+        (None, Versioning::Enabled) => None,
+        (None, Versioning::Suspended) => by_name(moment.view, bucket.bucket, object_key, VersionName::Null)?,
     };
-    let warrant = permit(moment, &version, bucket_name, RemovalCause::ClientDelete, by)?;
-    Ok((DeleteOutcome { existed: true }, warrant.execute().into()))
+    let mut records = Vec::new();
+    if let Some(version) = &removed {
+        let warrant = permit(moment, version, bucket_name, RemovalCause::ClientDelete, by)?;
+        records.extend(warrant.execute());
+    }
+    if wanted.is_none() && named {
+        let marker = delete_marker(moment, &bucket, object_key, state, by)?;
+        let name = Some(VersionName::of(&marker));
+        records.push(marker.into());
+        return Ok((DeleteOutcome { existed: true, marker: true, name }, records));
+    }
+    let marker = removed.as_ref().is_some_and(|version| version.kind == VersionKind::DeleteMarker);
+    let name = removed.as_ref().map(VersionName::of).or(wanted).filter(|_| named);
+    Ok((DeleteOutcome { existed: removed.is_some(), marker, name }, records))
+}
+
+fn delete_marker(
+    moment: &Moment<'_>,
+    bucket: &BucketCreated,
+    object_key: &str,
+    state: Versioning,
+    by: &Origin,
+) -> StorageResult<VersionPut> {
+    Ok(VersionPut {
+        bucket: bucket.bucket,
+        key: object_key.to_owned(),
+        version: moment.version_id()?,
+        null_version: state != Versioning::Enabled,
+        kind: VersionKind::DeleteMarker,
+        domain: bucket.domain,
+        size: 0,
+        etag: String::new(),
+        created_at: moment.now,
+        headers: Vec::new(),
+        metadata: Vec::new(),
+        tags: Vec::new(),
+        checksums: Vec::new(),
+        parts: Vec::new(),
+        manifest: Root::Inline(Vec::new()),
+        crc: 0,
+        facts: VersionFacts::free(0),
+        by: by.clone(),
+    })
 }
 
 fn check_precondition(precondition: &Precondition, current: Option<&VersionPut>) -> StorageResult<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kovcheg_format::id::{RequestId, TenantId, UploadId};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::Origin;
-use kovcheg_format::record::bucket::{BucketCreated, Namespace};
+use kovcheg_format::record::bucket::{BucketCreated, Namespace, Versioning};
 use kovcheg_format::record::upload::PartPut;
 use kovcheg_format::record::version::VersionPut;
 use parking_lot::Mutex;
@@ -16,9 +16,12 @@ use crate::journal::sequencer::{Commit, Moment};
 use crate::object::copy::{CopySource, propose_copy, propose_part as propose_copied, take_range};
 use crate::object::get::ObjectCursor;
 use crate::object::put::{BodyWriter, WrittenBody};
-use crate::object::types::{DeleteOutcome, NamedPart, NewBucket, NewUpload, NewVersion, NoObserver, UploadRef};
+use crate::object::types::{
+    DeleteOutcome, NamedPart, NewBucket, NewUpload, NewVersion, NoObserver, UploadRef, VersionName, VersionQuery,
+};
 use crate::object::version::{Content, propose_delete, propose_put};
-use crate::object::{bucket, multipart, version};
+use crate::object::versions::list_versions;
+use crate::object::{bucket, multipart, version, versioning};
 
 /// Who the driver is.
 #[must_use]
@@ -92,7 +95,8 @@ pub fn put(engine: &Arc<Engine>, bucket_name: &str, key: &str, bytes: &[u8]) -> 
     let content = Content::of(&body);
     let (name, key) = (bucket_name.to_owned(), key.to_owned());
     decide(engine, commit_of(body), move |moment| {
-        propose_put(moment, &name, &key, content, NewVersion::default(), &origin())
+        let (found, records) = propose_put(moment, &name, &key, content, NewVersion::default(), &origin())?;
+        Ok((found.version, records))
     })
 }
 
@@ -121,7 +125,28 @@ pub fn get_range(engine: &Arc<Engine>, found: VersionPut, start: u64, end: u64) 
 /// Removes an object.
 pub fn delete(engine: &Engine, bucket_name: &str, key: &str) -> StorageResult<DeleteOutcome> {
     let (name, key) = (bucket_name.to_owned(), key.to_owned());
-    decide(engine, empty(), move |moment| propose_delete(moment, &name, &key, &origin()))
+    decide(engine, empty(), move |moment| propose_delete(moment, &name, &key, None, &origin()))
+}
+
+/// Removes the newest version of a key, whatever it is.
+pub fn delete_newest(engine: &Engine, bucket_name: &str, key: &str) -> StorageResult<DeleteOutcome> {
+    let (name, key) = (bucket_name.to_owned(), key.to_owned());
+    decide(engine, empty(), move |moment| {
+        let bucket = bucket::find(moment.view, &name)?;
+        let query = VersionQuery { prefix: key.clone(), max_keys: 1, ..VersionQuery::default() };
+        let page = list_versions(moment.view, bucket.bucket, &query)?;
+        let newest =
+            page.versions.first().map(|(version, _)| VersionName::of(version)).ok_or(StorageError::NoSuchKey)?;
+        propose_delete(moment, &name, &key, Some(newest), &origin())
+    })
+}
+
+/// Has a bucket keep versions.
+pub fn keep_versions(engine: &Engine, bucket_name: &str) -> StorageResult<()> {
+    let name = bucket_name.to_owned();
+    decide(engine, empty(), move |moment| {
+        Ok(((), versioning::propose_set(moment, &name, Versioning::Enabled, &origin())?))
+    })
 }
 
 /// Opens an upload under a name that is given, so that a script can name it before it is durable.
@@ -161,7 +186,10 @@ pub fn copy_object(engine: &Engine, bucket_name: &str, from: &str, to: &str) -> 
     let version = version::find(engine.index.as_ref(), bucket_name, from)?;
     let source = CopySource { bucket: bucket_name.to_owned(), version };
     let (name, key) = (bucket_name.to_owned(), to.to_owned());
-    decide(engine, empty(), move |moment| propose_copy(moment, &source, &name, &key, NewVersion::default(), &origin()))
+    decide(engine, empty(), move |moment| {
+        let (found, records) = propose_copy(moment, &source, &name, &key, NewVersion::default(), &origin())?;
+        Ok((found.version, records))
+    })
 }
 
 /// Makes a range of an object of the upload's bucket a part; its ETag is `etag`.
@@ -197,7 +225,9 @@ pub fn complete(engine: &Arc<Engine>, upload: &UploadRef, parts: &[(u16, &str)])
     commit.records = std::mem::take(&mut composed.filled.records);
     let upload = upload.clone();
     decide(engine, commit, move |moment| {
-        multipart::propose_complete(moment, &upload, &composed, NewVersion::default(), &origin())
+        let (found, records) =
+            multipart::propose_complete(moment, &upload, &composed, NewVersion::default(), &origin())?;
+        Ok((found.version, records))
     })
 }
 

@@ -210,7 +210,7 @@ fn come_and_go(client: &Client, rng: &mut Rng, done: &AtomicBool) {
 }
 
 /// T7: a common prefix is there exactly once if a key under it is, the object named like the folder included, and not otherwise.
-/// Delete markers, the other half of the trap, come with versions.
+/// (`versions.rs` has folders of delete markers.)
 #[test]
 fn t07_common_prefixes_are_of_living_keys_and_never_twice() {
     let vault = Vault::start_new("T07");

@@ -4,9 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::Metadata;
 
-use super::{
-    Kept, check_version, metadata, parse_tags, refuse_framed_document, refuse_stray_copy, refuse_unsupported, value,
-};
+use super::{Kept, metadata, parse_tags, refuse_framed_document, refuse_stray_copy, refuse_unsupported, value};
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs
@@ -100,14 +98,6 @@ fn what_says_what_holds_anyway_is_taken() {
     for (name, value) in taken {
         assert!(refuse_unsupported(&headers(&[(name, value)])).is_ok(), "{name}: {value}");
     }
-}
-
-#[test]
-fn the_only_version_is_null() {
-    for version in [None, Some(""), Some("null")] {
-        assert!(check_version(version).is_ok());
-    }
-    assert_eq!(check_version(Some("3L4kqtJl")).unwrap_err().code().as_str(), "NotImplemented");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Goal: write conditions mean what S3 says or are refused. Method: a table.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use s3s::dto::{ETag, ETagCondition};
+use s3s::dto::{ETag, ETagCondition, ObjectIdentifier};
 
 use super::{delete_error, parts_count, precondition};
 use crate::error::from_storage;
@@ -32,7 +32,15 @@ fn the_number_of_parts_is_told_only_when_a_part_is_asked_for() {
 
 #[test]
 fn failed_deletes_name_key_and_code() {
-    let error = delete_error("k".into(), &from_storage(StorageError::Refused { reasons: vec!["hold".into()] }));
+    let object = ObjectIdentifier {
+        key: "k".into(),
+        version_id: Some("null".into()),
+        e_tag: None,
+        last_modified_time: None,
+        size: None,
+    };
+    let error = delete_error(object, &from_storage(StorageError::Refused { reasons: vec!["hold".into()] }));
     assert_eq!((error.key.as_deref(), error.code.as_deref()), (Some("k"), Some("AccessDenied")));
+    assert_eq!(error.version_id.as_deref(), Some("null"));
     assert!(error.message.unwrap().contains("hold"));
 }

@@ -25,6 +25,8 @@ pub mod v1 {
             CreateBucket = 1,
             /// A bucket was removed.
             DeleteBucket = 2,
+            /// A bucket began or ceased to keep versions; the reason says which.
+            SetVersioning = 3,
             /// A version was removed by a delete.
             DeleteVersion = 10,
             /// A version was replaced by a newer one in a bucket without versioning.

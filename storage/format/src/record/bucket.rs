@@ -1,6 +1,6 @@
 //! Records about buckets.
 
-pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
+pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet};
 
 /// First published layout.
 pub mod v1 {
@@ -15,6 +15,18 @@ pub mod v1 {
             Flat = 0,
             /// An inode tree, for mounts.
             Hierarchical = 1,
+        }
+    }
+
+    crate::code! {
+        /// Whether a bucket keeps versions. One that was enabled is never off again.
+        pub enum Versioning: u8 {
+            /// It never did: a put replaces the object.
+            Off = 0,
+            /// Each put makes a version.
+            Enabled = 1,
+            /// A put replaces the version `null` and leaves the others.
+            Suspended = 2,
         }
     }
 
@@ -65,6 +77,18 @@ pub mod v1 {
             /// Wall clock.
             pub created_at: u64,
             /// Who made it.
+            pub by: crate::record::audit::Origin,
+        }
+    }
+
+    crate::layout! {
+        /// A bucket began or ceased to keep versions. Also its row in the index.
+        pub struct VersioningSet {
+            /// The bucket.
+            pub bucket: BucketId,
+            /// From here on.
+            pub state: Versioning,
+            /// Who set it.
             pub by: crate::record::audit::Origin,
         }
     }

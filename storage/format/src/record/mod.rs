@@ -107,6 +107,8 @@ records! {
     BucketCreated(bucket::BucketCreated) = 20 @ 1,
     /// A bucket is gone.
     BucketDeleted(bucket::BucketDeleted) = 21 @ 1,
+    /// A bucket began or ceased to keep versions.
+    VersioningSet(bucket::VersioningSet) = 22 @ 1,
     /// An object version exists.
     VersionPut(version::VersionPut) = 30 @ 1,
     /// An object version is gone.

@@ -14,7 +14,9 @@ use kovcheg_format::keyring::{KeyEntry, KeyPurpose, SealedKeyring};
 use kovcheg_format::manifest::{Child, Entry, Node, Root};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
+use kovcheg_format::record::bucket::{
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet,
+};
 use kovcheg_format::record::identity::{
     CredentialRemoved, CredentialSet, GRANT_LIST, GRANT_WRITE, GrantSet, TenantSet,
 };
@@ -182,6 +184,7 @@ fn object_records() -> Vec<Record> {
         }
         .into(),
         BucketDeleted { bucket: BucketId(5), by: origin() }.into(),
+        VersioningSet { bucket: BucketId(5), state: Versioning::Suspended, by: origin() }.into(),
         version_put().into(),
         VersionRemoved { bucket: BucketId(5), key: "dumps/база.sql".into(), version: VersionId(run(0x50)) }.into(),
         UploadCreated {

@@ -12,7 +12,9 @@ use kovcheg_format::keyring::{KeyEntry, KeyPurpose, SealedKeyring};
 use kovcheg_format::manifest::{Child, Entry, INLINE_ENTRIES_MAX, LEVEL_MAX, Node, Root};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Namespace};
+use kovcheg_format::record::bucket::{
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet,
+};
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GRANT_ALL, GrantSet, TenantSet};
 use kovcheg_format::record::pool::{
     CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
@@ -53,7 +55,18 @@ wrapped!(TenantId(u32), DomainId(u32), KeyId(u32));
 macro_rules! codes {
     ($($name:ident),*) => { $(impl Any for $name { fn any() -> BoxedStrategy<Self> { select($name::ALL).boxed() } })* };
 }
-codes!(Action, Verdict, Namespace, DiskState, UploadOutcome, ChecksumKind, RetentionMode, VersionKind, StripeKind);
+codes!(
+    Action,
+    Verdict,
+    Namespace,
+    Versioning,
+    DiskState,
+    UploadOutcome,
+    ChecksumKind,
+    RetentionMode,
+    VersionKind,
+    StripeKind
+);
 codes!(KeyPurpose, KeySlotKind, Codec);
 
 /// A struct whose fields are independent: every field from its own strategy.
@@ -123,6 +136,7 @@ fields!(BucketCreated {
     by
 });
 fields!(BucketDeleted { bucket, by });
+fields!(VersioningSet { bucket, state, by });
 fields!(Checksum { kind, full_object, value });
 fields!(Pair { name, value });
 fields!(PartMark { number, len });
@@ -435,6 +449,7 @@ any_record! {
     ChunksDamaged(ChunksDamaged),
     BucketCreated(BucketCreated),
     BucketDeleted(BucketDeleted),
+    VersioningSet(VersioningSet),
     VersionPut(VersionPut),
     VersionRemoved(VersionRemoved),
     UploadCreated(UploadCreated),

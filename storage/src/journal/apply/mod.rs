@@ -16,7 +16,7 @@ use kovcheg_format::codec::Encode;
 use kovcheg_format::frame::Frame;
 use kovcheg_format::id::{BucketId, DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted};
+use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, VersioningSet};
 use kovcheg_format::record::identity::CredentialRemoved;
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
@@ -114,6 +114,7 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::NodeAdded(_) | Record::Audit(_) => Ok(()),
         Record::BucketCreated(created) => bucket_created(overlay, created),
         Record::BucketDeleted(deleted) => bucket_deleted(overlay, deleted),
+        Record::VersioningSet(set) => versioning_set(overlay, set),
         Record::VersionPut(version) => version_put(overlay, version),
         Record::VersionRemoved(removed) => version_removed(overlay, removed),
         Record::UploadCreated(upload) => upload_created(overlay, upload),
@@ -266,7 +267,17 @@ fn bucket_deleted(overlay: &mut Overlay<'_>, deleted: &BucketDeleted) -> Result<
     if rows::bucket_id(overlay, &created.name)? == Some(deleted.bucket) {
         overlay.remove(Column::BucketName, created.name.into_bytes())?;
     }
+    overlay.remove(Column::Versioning, id.clone())?;
     overlay.remove(Column::Bucket, id)
+}
+
+fn versioning_set(overlay: &mut Overlay<'_>, set: &VersioningSet) -> Result<(), IndexError> {
+    let id = key::bucket(set.bucket);
+    if overlay.get(Column::Bucket, &id)?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.put(Column::Versioning, id, set.to_bytes())
 }
 
 fn version_put(overlay: &mut Overlay<'_>, put: &VersionPut) -> Result<(), IndexError> {

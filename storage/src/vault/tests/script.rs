@@ -17,7 +17,8 @@ use crate::index::{Column, rows};
 use crate::object::types::{Grant, Right, UploadRef};
 use crate::object::version;
 use crate::testing::driver::{
-    abort, complete, copy_object, copy_part, create_bucket, create_upload, delete, delete_bucket, origin, put, put_part,
+    abort, complete, copy_object, copy_part, create_bucket, create_upload, delete, delete_bucket, delete_newest,
+    keep_versions, origin, put, put_part,
 };
 use crate::testing::faults::{Effect, OpKind, Rng, Rule};
 use crate::testing::sim_disk::SimPool;
@@ -41,6 +42,14 @@ pub enum Step {
     Copy(String, String),
     /// Removes an object.
     Delete(String),
+    /// Has the bucket `kept` keep versions.
+    Keep,
+    /// Puts a version there; seed of its content.
+    Version(u64),
+    /// Puts a delete marker there.
+    Mark,
+    /// Removes the newest version or marker there.
+    Undo,
     /// Opens upload `n`.
     Upload(u8),
     /// Puts a part.
@@ -105,10 +114,21 @@ pub fn steps(seed: u64) -> Vec<Step> {
         steps.extend([Step::Tenant(upload), Step::Grant(upload)]);
         match round {
             0 => steps.extend([Step::Complete(0), Step::DropBucket("brief"), Step::Reopen(vec![])]),
-            1 => steps.extend([Step::Abort(1), Step::Reopen(vec![5])]),
+            1 => steps.extend([
+                Step::Abort(1),
+                Step::Bucket("kept"),
+                Step::Version(1),
+                Step::Keep,
+                Step::Version(2),
+                Step::Mark,
+                Step::Reopen(vec![5]),
+            ]),
             2 => steps.extend([Step::Complete(2), Step::Reopen(vec![]), Step::Fault(1)]),
             3 => steps.extend([
                 Step::Disable(0),
+                Step::Version(3),
+                Step::Undo,
+                Step::Undo,
                 Step::Forget(1),
                 Step::Part(3, 2, 96, 40_000),
                 Step::Reopen(vec![0, 2]),
@@ -137,6 +157,26 @@ fn unless_missing<T>(copied: StorageResult<T>) -> StorageResult<()> {
     }
 }
 
+/// What a delete marker holds, in a state.
+pub const MARKER: &[u8] = b"a delete marker";
+
+/// Name of the `n`-th version in the bucket `kept`, from the oldest, in a state.
+pub fn kept_name(n: usize) -> String {
+    format!("kept#{n:03}")
+}
+
+fn versions_kept(state: &State) -> usize {
+    state.keys().filter(|name| name.starts_with("kept#")).count()
+}
+
+fn kept(state: &State) -> String {
+    kept_name(versions_kept(state))
+}
+
+fn newest_kept(state: &State) -> String {
+    kept_name(versions_kept(state).saturating_sub(1))
+}
+
 /// The state after a step.
 #[must_use]
 pub fn next(state: &State, step: &Step) -> State {
@@ -159,6 +199,10 @@ pub fn next(state: &State, step: &Step) -> State {
             }
         }
         Step::Delete(key) => drop(state.remove(&format!("ledger/{key}"))),
+        Step::Keep => drop(state.insert("kept!".into(), Arc::default())),
+        Step::Version(seed) => drop(state.insert(kept(&state), Arc::new(bytes(*seed, 3000)))),
+        Step::Mark => drop(state.insert(kept(&state), Arc::new(MARKER.to_vec()))),
+        Step::Undo => drop(state.remove(&newest_kept(&state))),
         Step::Upload(n) => drop(state.insert(part(*n, 0), Arc::default())),
         Step::Part(n, number, seed, len) => drop(state.insert(part(*n, *number), Arc::new(bytes(*seed, *len)))),
         Step::Complete(n) => {
@@ -192,6 +236,10 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
                 .and_then(|found| copy_part(engine, from, range(found.size, *ends), &upload_ref(*n), 2, "2")),
         ),
         Step::Delete(key) => delete(engine, "ledger", key).map(drop),
+        Step::Keep => keep_versions(engine, "kept"),
+        Step::Version(seed) => put(engine, "kept", "k", &bytes(*seed, 3000)).map(drop),
+        Step::Mark => delete(engine, "kept", "k").map(drop),
+        Step::Undo => delete_newest(engine, "kept", "k").map(drop),
         Step::Upload(n) => create_upload(engine, &upload_ref(*n)).map(drop),
         Step::Part(n, number, seed, len) => {
             let etag = number.to_string();

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use kovcheg_format::record::bucket::Versioning;
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
-use kovcheg_format::record::version::VersionPut;
+use kovcheg_format::record::version::{VersionKind, VersionPut};
 
 use super::fresh;
-use super::script::State;
+use super::script::{MARKER, State, kept_name};
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::identity::access_keys;
 use crate::identity::tenants::{self, DEFAULT_TENANT};
 use crate::index::{Column, IndexRead, rows};
-use crate::object::bucket;
+use crate::object::types::VersionQuery;
+use crate::object::versions::list_versions;
+use crate::object::{bucket, versioning};
 use crate::testing::driver::{get, get_range};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
@@ -29,6 +32,7 @@ pub fn observe(engine: &Arc<Engine>) -> StorageResult<State> {
         state.insert(format!("ledger/{key}"), Arc::new(get(engine, "ledger", &key)?));
     }
     observe_uploads(engine, &mut state)?;
+    observe_kept(engine, &mut state)?;
     let view = engine.index.as_ref();
     for tenant in tenants::all(view)?.into_iter().filter(|tenant| tenant.tenant != DEFAULT_TENANT) {
         engine.domain(tenant.domain)?;
@@ -40,14 +44,41 @@ pub fn observe(engine: &Arc<Engine>) -> StorageResult<State> {
     Ok(state)
 }
 
-/// Keys of all objects.
+/// Keys of all objects of the bucket `ledger`.
 pub fn keys(engine: &Engine) -> StorageResult<Vec<String>> {
-    let mut keys = Vec::new();
-    rows::scan::<VersionPut>(engine.index.as_ref(), Column::Version, &[], None, &mut |_, version| {
-        keys.push(version.key);
-        ControlFlow::Continue(())
-    })?;
-    Ok(keys)
+    Ok(versions_of(engine, "ledger")?.into_iter().map(|version| version.key).collect())
+}
+
+/// All versions of a bucket, of each key from the newest to the oldest; none if there is no such bucket.
+fn versions_of(engine: &Engine, bucket_name: &str) -> StorageResult<Vec<VersionPut>> {
+    let view = engine.index.as_ref();
+    let Some(bucket) = bucket::all(view)?.into_iter().find(|bucket| bucket.name == bucket_name) else {
+        return Ok(Vec::new());
+    };
+    let query = VersionQuery { max_keys: usize::MAX, ..VersionQuery::default() };
+    let page = list_versions(view, bucket.bucket, &query)?;
+    Ok(page.versions.into_iter().map(|(version, _)| version).collect())
+}
+
+/// The bucket that keeps versions, from the oldest to the newest.
+fn observe_kept(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
+    for (n, version) in versions_of(engine, "kept")?.into_iter().rev().enumerate() {
+        let content = match version.kind {
+            VersionKind::DeleteMarker => MARKER.to_vec(),
+            VersionKind::Object => {
+                let size = version.size;
+                get_range(engine, version, 0, size)?
+            }
+        };
+        state.insert(kept_name(n), Arc::new(content));
+    }
+    let view = engine.index.as_ref();
+    for bucket in bucket::all(view)? {
+        if versioning::state(view, bucket.bucket)? != Versioning::Off {
+            state.insert(format!("{}!", bucket.name), Arc::default());
+        }
+    }
+    Ok(())
 }
 
 fn observe_uploads(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {

@@ -19,7 +19,8 @@ fn put_spoilt(
     let mut content = Content::of(&body);
     spoil(&mut content);
     let decided = decide(engine, commit_of(body), move |moment| {
-        propose_put(moment, "ledger", key, content, NewVersion::default(), &origin())
+        let (found, records) = propose_put(moment, "ledger", key, content, NewVersion::default(), &origin())?;
+        Ok((found.version, records))
     });
     decided.map(drop)
 }
