@@ -131,7 +131,8 @@ fn conditions_and_sources_are_checked() {
     };
     error("bkt/none", 404, "NoSuchKey");
     error("nobucket/a", 404, "NoSuchBucket");
-    error("bkt/a?versionId=123", 501, "NotImplemented");
+    error("bkt/a?versionId=123", 400, "InvalidArgument");
+    error("bkt/a?versionId=00000000000000000000000000000000", 404, "NoSuchVersion");
     error("bkt", 400, "InvalidArgument");
     error("bkt/%ff%fe", 400, "InvalidArgument");
     client.send(&copying("bkt/a", "nobucket", "x")).unwrap().expect_error("no destination", 404, "NoSuchBucket");
