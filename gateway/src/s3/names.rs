@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kovcheg_format::id::{UploadId, VersionId};
+use kovcheg_storage::object::names::fits_xml;
 use kovcheg_storage::object::types::{KEY_LEN_MAX, VersionName};
 use s3s::{S3Error, S3Result, s3_error};
 
@@ -21,11 +22,6 @@ pub(crate) fn check_key(key: &str) -> S3Result<()> {
         return Err(s3_error!(InvalidArgument, "An object key must not contain the NUL character."));
     }
     Ok(())
-}
-
-/// Whether XML 1.0 has this character.
-pub(crate) fn fits_xml(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// Checks a key that something is to be made under: one that XML cannot carry could be neither answered nor listed. What was made

@@ -10,6 +10,7 @@ use kovcheg_format::record::audit::Origin;
 use kovcheg_format::record::version::VersionPut;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::handle::ObjectReader;
+use kovcheg_storage::object::names::fits_xml;
 use kovcheg_storage::object::types::{DeleteOutcome, Found, NewVersion, Precondition};
 use s3s::dto::{
     ChecksumMode, ChecksumType, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
@@ -23,7 +24,7 @@ use crate::error::from_storage;
 use crate::s3::body::receive;
 use crate::s3::checksum::{Expected, Shown, etag, show_checksums};
 use crate::s3::headers::{DEFAULT_CONTENT_TYPE, Kept, metadata, value};
-use crate::s3::names::{check_key, check_new_key, fits_xml, parse_version, version_text};
+use crate::s3::names::{check_key, check_new_key, parse_version, version_text};
 use crate::s3::range::{Conditions, Slice, slice, timestamp};
 use crate::s3::service::Gateway;
 

@@ -15,8 +15,8 @@ use tracing::Span;
 use crate::metrics::{Counted, request_done};
 use crate::s3::admission::Place;
 use crate::s3::context::Caller;
-use crate::s3::names::fits_xml;
 use crate::stream::BodyWatch;
+use kovcheg_storage::object::names::fits_xml;
 
 const XML_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 

@@ -3,6 +3,12 @@
 use crate::error::{StorageError, StorageResult};
 use crate::object::types::{KEY_LEN_MAX, PARTS_MAX};
 
+/// Whether XML 1.0 has this character: a key with another one could be neither answered nor listed.
+#[must_use]
+pub fn fits_xml(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
 /// Checks an object key: 1 to 1,024 bytes of UTF-8 without NUL. Keys are never paths: `..` is an ordinary key.
 pub fn check_key(key: &str) -> StorageResult<()> {
     let reason = if key.is_empty() {

@@ -18,6 +18,7 @@ use crate::index::{Column, IndexError, IndexRead, rows};
 use crate::journal::sequencer::Moment;
 use crate::object::bucket;
 use crate::object::guard::permit;
+use crate::object::names::fits_xml;
 use crate::object::put::WrittenBody;
 use crate::object::types::{DeleteOutcome, Found, NewVersion, Precondition, VersionName};
 use crate::object::versioning;
@@ -210,6 +211,14 @@ fn delete_marker(
     state: Versioning,
     by: &Origin,
 ) -> StorageResult<VersionPut> {
+    // Nothing can be put under such a key; a marker there would spoil every listing of versions.
+    if let Some(character) = object_key.chars().find(|character| !fits_xml(*character)) {
+        let reason = format!(
+            "a delete marker under a key with the character U+{:04X} could not be listed",
+            u32::from(character)
+        );
+        return Err(StorageError::InvalidArgument { what: "key", reason });
+    }
     Ok(VersionPut {
         bucket: bucket.bucket,
         key: object_key.to_owned(),
