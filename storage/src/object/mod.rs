@@ -9,6 +9,7 @@ pub mod list;
 pub mod manifest;
 pub mod multipart;
 pub mod names;
+mod paging;
 pub mod put;
 pub mod sink;
 pub mod types;

@@ -3,109 +3,36 @@
 //! An upload's id begins with its place in the journal (`VaultHandle::create_upload`), and rows sort by key, then by id: the order
 //! of the index is the order of the listing, a page is one scan, and a marker stays good when its upload has ended.
 
-use std::ops::ControlFlow;
-
 use kovcheg_format::id::BucketId;
 use kovcheg_format::key;
 use kovcheg_format::record::upload::UploadCreated;
 
 use crate::error::StorageResult;
-use crate::index::{Column, IndexError, IndexRead, rows};
-use crate::object::list::common_prefix;
+use crate::index::{Column, IndexRead};
+use crate::object::paging::{End, Span};
 use crate::object::types::{UploadMarker, UploadPage, UploadQuery};
 
 /// Lists open uploads of a bucket. Keys that hold the delimiter after the prefix are shown as the common prefix that ends there,
 /// whose uploads are stepped over in one seek. `next` is set exactly when there is more; nothing is listed for `max_uploads` 0.
 /// Callers hand over a snapshot, so that a page is one state of the bucket.
 pub fn list_uploads(view: &dyn IndexRead, bucket: BucketId, query: &UploadQuery) -> StorageResult<UploadPage> {
-    let mut page = UploadPage::default();
-    if query.max_uploads == 0 {
-        return Ok(page);
-    }
-    let end = key::after_prefix(&key::current(bucket, &query.prefix));
-    let mut from = first_row(bucket, query);
-    let mut last = None;
-    while let Some(start) = from {
-        let room = query.max_uploads - page.uploads.len() - page.common_prefixes.len();
-        let run = walk(view, query, &start, end.as_deref(), room)?;
-        if let Some(upload) = run.found.last() {
-            last = Some(UploadMarker { key: upload.key.clone(), upload: Some(upload.upload) });
+    let (prefix, delimiter) = (query.prefix.as_str(), query.delimiter.as_str());
+    let span = Span { column: Column::Upload, bucket, prefix, delimiter, max: query.max_uploads };
+    let from = match &query.after {
+        None => Some(span.first()),
+        Some(after) => span.behind(&after.key, after.upload.map(|upload| key::upload(bucket, &after.key, upload))),
+    };
+    let page = span.page(view, from, |upload: &UploadCreated| &upload.key)?;
+    let next = match page.end {
+        None => None,
+        Some(End::Prefix) => {
+            page.common_prefixes.last().map(|prefix| UploadMarker { key: prefix.clone(), upload: None })
         }
-        page.uploads.extend(run.found);
-        from = match run.stop {
-            Stop::End => None,
-            Stop::Full => {
-                page.next = last;
-                return Ok(page);
-            }
-            Stop::RolledUp(prefix) => {
-                last = Some(UploadMarker { key: prefix.clone(), upload: None });
-                let beyond = key::after_prefix(&key::current(bucket, &prefix));
-                page.common_prefixes.push(prefix);
-                beyond
-            }
-        };
-    }
-    Ok(page)
-}
-
-/// Why a run of uploads ended.
-enum Stop {
-    /// There are no more.
-    End,
-    /// There is more than the page takes.
-    Full,
-    /// An upload below this common prefix, for which there is room.
-    RolledUp(String),
-}
-
-/// Uploads in a row that are shown as they are.
-struct Run {
-    found: Vec<UploadCreated>,
-    stop: Stop,
-}
-
-fn walk(
-    view: &dyn IndexRead,
-    query: &UploadQuery,
-    from: &[u8],
-    to: Option<&[u8]>,
-    room: usize,
-) -> Result<Run, IndexError> {
-    let mut run = Run { found: Vec::new(), stop: Stop::End };
-    rows::scan(view, Column::Upload, from, to, &mut |_, upload: UploadCreated| {
-        if run.found.len() == room {
-            run.stop = Stop::Full;
-            return ControlFlow::Break(());
-        }
-        if let Some(prefix) = rolled_up(&upload.key, query) {
-            run.stop = Stop::RolledUp(prefix.to_owned());
-            return ControlFlow::Break(());
-        }
-        run.found.push(upload);
-        ControlFlow::Continue(())
-    })?;
-    Ok(run)
-}
-
-/// Where the listing begins; `None` when nothing can follow.
-fn first_row(bucket: BucketId, query: &UploadQuery) -> Option<Vec<u8>> {
-    let first = key::current(bucket, &query.prefix);
-    let Some(after) = &query.after else { return Some(first) };
-    let follows = match (rolled_up(&after.key, query), after.upload) {
-        (Some(prefix), _) => key::after_prefix(&key::current(bucket, prefix))?,
-        (None, None) => key::after_prefix(&key::versions_of(bucket, &after.key))?,
-        (None, Some(upload)) => {
-            let mut next = key::upload(bucket, &after.key, upload);
-            next.push(0);
-            next
+        Some(End::Row) => {
+            page.rows.last().map(|last| UploadMarker { key: last.key.clone(), upload: Some(last.upload) })
         }
     };
-    Some(follows.max(first))
-}
-
-fn rolled_up<'k>(name: &'k str, query: &UploadQuery) -> Option<&'k str> {
-    common_prefix(name, &query.prefix, &query.delimiter)
+    Ok(UploadPage { uploads: page.rows, common_prefixes: page.common_prefixes, next })
 }
 
 #[cfg(test)]

@@ -3,15 +3,13 @@
 //! Rows sort by key, then by inverted version: the order of the index is the order of the listing, a page is one scan, and a marker stays
 //! good when its version has gone.
 
-use std::ops::ControlFlow;
-
 use kovcheg_format::id::BucketId;
 use kovcheg_format::key;
 use kovcheg_format::record::version::VersionPut;
 
 use crate::error::StorageResult;
-use crate::index::{Column, IndexError, IndexRead, rows};
-use crate::object::list::common_prefix;
+use crate::index::{Column, IndexRead};
+use crate::object::paging::{End, Span};
 use crate::object::types::{VersionMarker, VersionName, VersionPage, VersionQuery};
 use crate::object::version;
 
@@ -19,104 +17,42 @@ use crate::object::version;
 /// there, and stepped over in one seek. `next` is set exactly when there is more; nothing is listed for `max_keys` 0. Callers hand over a
 /// snapshot, so that a page is one state of the bucket.
 pub fn list_versions(view: &dyn IndexRead, bucket: BucketId, query: &VersionQuery) -> StorageResult<VersionPage> {
-    let mut page = VersionPage::default();
-    if query.max_keys == 0 {
-        return Ok(page);
-    }
-    let end = key::after_prefix(&key::current(bucket, &query.prefix));
-    let mut from = first_row(view, bucket, query)?;
-    let mut last = None;
+    let (prefix, delimiter) = (query.prefix.as_str(), query.delimiter.as_str());
+    let span = Span { column: Column::Version, bucket, prefix, delimiter, max: query.max_keys };
+    let from = match &query.after {
+        None => Some(span.first()),
+        Some(after) => span.behind(&after.key, row_of(view, bucket, after)?),
+    };
+    let page = span.page(view, from, |version: &VersionPut| &version.key)?;
+    let next = match page.end {
+        None => None,
+        Some(End::Prefix) => {
+            page.common_prefixes.last().map(|prefix| VersionMarker { key: prefix.clone(), version: None })
+        }
+        // By its id, also when it is `null`: that stays its place when it is gone.
+        Some(End::Row) => page
+            .rows
+            .last()
+            .map(|last| VersionMarker { key: last.key.clone(), version: Some(VersionName::Id(last.version)) }),
+    };
     // Of the key that the page before ended in, the newest was shown there.
     let mut key = query.after.as_ref().filter(|after| after.version.is_some()).map(|after| after.key.clone());
-    while let Some(start) = from {
-        let room = query.max_keys - page.versions.len() - page.common_prefixes.len();
-        let run = walk(view, query, &start, end.as_deref(), room)?;
-        for version in run.found {
-            let newest = key.as_ref() != Some(&version.key);
-            key = Some(version.key.clone());
-            last = Some(VersionMarker { key: version.key.clone(), version: Some(VersionName::Id(version.version)) });
-            page.versions.push((version, newest));
-        }
-        from = match run.stop {
-            Stop::End => None,
-            Stop::Full => {
-                page.next = last;
-                return Ok(page);
-            }
-            Stop::RolledUp(prefix) => {
-                last = Some(VersionMarker { key: prefix.clone(), version: None });
-                let beyond = key::after_prefix(&key::current(bucket, &prefix));
-                page.common_prefixes.push(prefix);
-                beyond
-            }
-        };
-    }
-    Ok(page)
+    let versions = page.rows.into_iter().map(|version| {
+        let newest = key.as_ref() != Some(&version.key);
+        key = Some(version.key.clone());
+        (version, newest)
+    });
+    Ok(VersionPage { versions: versions.collect(), common_prefixes: page.common_prefixes, next })
 }
 
-/// Why a run of versions ended.
-enum Stop {
-    /// There are no more.
-    End,
-    /// There is more than the page takes.
-    Full,
-    /// A version below this common prefix, for which there is room.
-    RolledUp(String),
-}
-
-/// Versions in a row that are shown as they are.
-struct Run {
-    found: Vec<VersionPut>,
-    stop: Stop,
-}
-
-fn walk(
-    view: &dyn IndexRead,
-    query: &VersionQuery,
-    from: &[u8],
-    to: Option<&[u8]>,
-    room: usize,
-) -> Result<Run, IndexError> {
-    let mut run = Run { found: Vec::new(), stop: Stop::End };
-    rows::scan(view, Column::Version, from, to, &mut |_, version: VersionPut| {
-        if run.found.len() == room {
-            run.stop = Stop::Full;
-            return ControlFlow::Break(());
-        }
-        if let Some(prefix) = rolled_up(&version.key, query) {
-            run.stop = Stop::RolledUp(prefix.to_owned());
-            return ControlFlow::Break(());
-        }
-        run.found.push(version);
-        ControlFlow::Continue(())
-    })?;
-    Ok(run)
-}
-
-/// Where the listing begins; `None` when nothing can follow.
-fn first_row(view: &dyn IndexRead, bucket: BucketId, query: &VersionQuery) -> StorageResult<Option<Vec<u8>>> {
-    let first = key::current(bucket, &query.prefix);
-    let Some(after) = &query.after else { return Ok(Some(first)) };
-    let behind = |id| {
-        let mut next = key::version(bucket, &after.key, id);
-        next.push(0);
-        Some(next)
+/// The row that a marker names; `None` when it names no version, or a `null` that is not there.
+fn row_of(view: &dyn IndexRead, bucket: BucketId, marker: &VersionMarker) -> StorageResult<Option<Vec<u8>>> {
+    let id = match marker.version {
+        None => None,
+        Some(VersionName::Id(id)) => Some(id),
+        Some(name) => version::by_name(view, bucket, &marker.key, name)?.map(|version| version.version),
     };
-    let behind_all = || key::after_prefix(&key::versions_of(bucket, &after.key));
-    let follows = match (rolled_up(&after.key, query), after.version) {
-        (Some(prefix), _) => key::after_prefix(&key::current(bucket, prefix)),
-        (None, None) => behind_all(),
-        (None, Some(VersionName::Id(id))) => behind(id),
-        (None, Some(name)) => match version::by_name(view, bucket, &after.key, name)? {
-            Some(version) => behind(version.version),
-            None => behind_all(),
-        },
-    };
-    Ok(follows.map(|follows| follows.max(first)))
-}
-
-fn rolled_up<'k>(name: &'k str, query: &VersionQuery) -> Option<&'k str> {
-    common_prefix(name, &query.prefix, &query.delimiter)
+    Ok(id.map(|id| key::version(bucket, &marker.key, id)))
 }
 
 #[cfg(test)]
