@@ -63,6 +63,11 @@ impl BodyWatch {
         self.failed.lock().clone()
     }
 
+    /// Notes how the body is going to fail.
+    pub fn note_failure(&self, error: BodyError) {
+        *self.failed.lock() = Some(error);
+    }
+
     /// The rest of a body that was dropped before its end.
     #[must_use]
     pub fn take_unread(&self) -> Option<Incoming> {
@@ -103,7 +108,7 @@ impl RequestBody {
         if matches!(error, BodyError::Transport(_)) {
             self.inner = None;
         }
-        *self.watch.failed.lock() = Some(error.clone());
+        self.watch.note_failure(error.clone());
         error
     }
 

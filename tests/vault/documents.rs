@@ -7,7 +7,7 @@ use crc_fast::CrcAlgorithm;
 use md5::{Digest, Md5};
 
 use crate::support::data;
-use crate::support::s3::{Call, Client, Response};
+use crate::support::s3::{Call, Client, Response, http};
 use crate::support::vault::Vault;
 
 const PART: usize = 5 << 20;
@@ -197,4 +197,28 @@ fn keys_that_xml_cannot_carry_are_refused_before_anything_happens() {
     delete("<Delete><Object><Key>a</Key></Object></Delete>").expect_ok("without it");
     client.send(&Call::new("DELETE", "bkt", "")).unwrap().expect_ok("no upload was left behind");
     assert!(!vault.log().contains("panicked at"), "{}", vault.log());
+}
+
+/// The story: a document whose length was not told is none, its hash was not that of nothing, and that was answered 500.
+#[test]
+fn a_document_without_a_length_is_compared_as_none() {
+    let vault = Vault::start_new("DOCNOLENGTH");
+    let client = vault.client();
+    client.create_bucket("bkt");
+    client.put("bkt", "k", b"content");
+    let document = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+    for (key, query) in
+        [("k", "acl"), ("k", "tagging"), ("k", "retention"), ("", "versioning"), ("", "object-lock"), ("", "")]
+    {
+        let mut call = Call::new("PUT", "bkt", key).body(document);
+        if !query.is_empty() {
+            call = call.query(query, "");
+        }
+        let head = String::from_utf8(client.prepare(&call).head).unwrap();
+        let without: String = head.split_inclusive("\r\n").filter(|line| !line.starts_with("content-length")).collect();
+        assert_ne!(head, without);
+        let answer = http::abandon(client.port, without.as_bytes(), b"").unwrap();
+        answer.expect_error(query, 400, "XAmzContentSHA256Mismatch");
+    }
+    assert_eq!(client.get("bkt", "k"), b"content");
 }

@@ -202,7 +202,7 @@ async fn serve(
     let (mut parts, body) = request.into_parts();
     // A body that is refused unread is wrapped and dropped: that leaves it for draining.
     let wrap = |body, inspector| RequestBody::new(body, shared.config.body_idle_timeout, inspector, Arc::clone(watch));
-    let inspector = match refuse_no_region(shared, &parts).and_then(|()| inspector(shared, &parts)) {
+    let mut inspector = match refuse_no_region(shared, &parts).and_then(|()| inspector(shared, &parts)) {
         Ok(inspector) => inspector,
         Err(error) => {
             drop(wrap(body, None));
@@ -210,6 +210,9 @@ async fn serve(
         }
     };
     let bodiless = body.is_end_stream();
+    if bodiless && !is_framed(&parts.headers) {
+        compare_nothing(inspector.as_mut(), watch);
+    }
     // Held until the body is stored or refused.
     let _memory = match bodiless {
         true => None,
@@ -235,10 +238,23 @@ async fn serve(
     }
 }
 
+/// Compares the digests of a document with those of nothing, where nothing comes: `s3s` compares its hash without asking for a byte, and
+/// answers 500 when it differs.
+fn compare_nothing(inspector: Option<&mut Box<dyn Inspector>>, watch: &BodyWatch) {
+    if let Some(Err(error)) = inspector.map(|inspector| inspector.finish()) {
+        watch.note_failure(error);
+    }
+}
+
+/// Whether the body is framed as `aws-chunked`.
+fn is_framed(headers: &HeaderMap) -> bool {
+    headers.get("x-amz-content-sha256").is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-"))
+}
+
 /// What looks at a body on its way in.
 fn inspector(shared: &Shared, head: &Parts) -> Result<Option<Box<dyn Inspector>>, S3Error> {
     let declared = head.headers.get("x-amz-content-sha256").map(HeaderValue::as_bytes).unwrap_or_default();
-    if declared.starts_with(b"STREAMING-") {
+    if is_framed(&head.headers) {
         return Ok(Some(Box::new(ChunkGate::new(shared.budget.clone()))));
     }
     if is_form(&head.method, &head.headers) {
