@@ -14,6 +14,8 @@ export KOVCHEG_CUTS=${KOVCHEG_CUTS:-500}
 export KOVCHEG_FUZZ_ROUNDS=${KOVCHEG_FUZZ_ROUNDS:-500}
 export KOVCHEG_FAULT_STRIDE=${KOVCHEG_FAULT_STRIDE:-1}
 export KOVCHEG_MODEL_ROUNDS=${KOVCHEG_MODEL_ROUNDS:-5000}
+# Histories of 400 acts each: a million acts on locks.
+export KOVCHEG_LOCK_ROUNDS=${KOVCHEG_LOCK_ROUNDS:-2500}
 export PROPTEST_CASES=${PROPTEST_CASES:-20000}
 # What a test sifts out grows with its cases; the bounds of the runner do not by themselves.
 export PROPTEST_MAX_GLOBAL_REJECTS=${PROPTEST_MAX_GLOBAL_REJECTS:-$((PROPTEST_CASES * 100))}

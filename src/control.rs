@@ -14,7 +14,7 @@ use kovcheg_storage::handle::VaultHandle;
 use kovcheg_storage::identity::access_keys::{self, AccessKey, NewAccessKey};
 use kovcheg_storage::identity::tenants;
 use kovcheg_storage::object::types::Grant;
-use kovcheg_storage::status::VaultStatus;
+use kovcheg_storage::status::{ClockStatus, VaultStatus};
 use kovcheg_storage::vault::{Vault, VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
 
@@ -134,5 +134,12 @@ impl VaultControl for Control {
 
     fn confirm_recovery_kit(&self, code: &str) -> StorageResult<()> {
         self.with_vault(|vault| vault.confirm_recovery_kit(code))
+    }
+
+    fn accept_clock(&self, code: &str) -> StorageResult<ClockStatus> {
+        self.with_vault(|vault| {
+            vault.accept_clock(code)?;
+            Ok(vault.handle().status().retention_clock)
+        })
     }
 }

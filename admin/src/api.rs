@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::error::ApiError;
 use crate::ports::VaultControl;
 use crate::snapshot::Snapshots;
-use crate::types::{ConfirmKit, Disk, Progress, Status, VerifyLine, VerifyQuery};
+use crate::types::{ConfirmKit, Disk, Progress, RetentionClock, Status, VerifyLine, VerifyQuery};
 
 /// Longest request body: an access key for many buckets.
 const BODY_LEN_MAX: usize = 8192;
@@ -49,6 +49,7 @@ pub fn router(vault: Arc<dyn VaultControl>) -> Router {
         .route("/v0/disks", get(disks))
         .route("/v0/verify", post(verify))
         .route("/v0/key/confirm", post(confirm))
+        .route("/v0/clock/accept", post(accept_clock))
         .route("/v0/tenants", get(identity::tenants).post(identity::create_tenant))
         .route("/v0/access-keys", get(identity::access_keys).post(identity::create_access_key))
         .route(
@@ -77,6 +78,10 @@ async fn confirm(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<
         Ok(serde_json::json!({ "confirmed": true }))
     })
     .await
+}
+
+async fn accept_clock(State(api): State<Api>, Json(kit): Json<ConfirmKit>) -> Result<Json<RetentionClock>, ApiError> {
+    blocking(api, move |api| Ok(RetentionClock::from(api.vault.accept_clock(&kit.code)?))).await
 }
 
 /// Runs `act` on a thread that may block.

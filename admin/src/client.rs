@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::socket::{SOCKET_NAME, SocketError, connect};
 use crate::types::{
-    AccessKey, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey, NewTenant, Problem, Progress, Report, Status,
-    Tenant, VerifyLine,
+    AccessKey, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey, NewTenant, Problem, Progress, Report,
+    RetentionClock, Status, Tenant, VerifyLine,
 };
 
 /// Longest answer, or line of an answer, that is kept in memory.
@@ -95,6 +95,14 @@ impl AdminClient {
         let body = serde_json::to_vec(&ConfirmKit { code: code.to_owned() }).unwrap_or_default();
         let answer = self.send(Method::POST, "/v0/key/confirm", body).await?;
         self.collect(answer).await.map(|_| ())
+    }
+
+    /// Accepts the wall clock as the retention clock's time.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the code opens nothing.
+    pub async fn accept_clock(&self, code: &str) -> Result<RetentionClock, ClientError> {
+        self.ask(Method::POST, "/v0/clock/accept", &ConfirmKit { code: code.to_owned() }).await
     }
 
     /// Every tenant.

@@ -6,7 +6,7 @@ use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::StorageResult;
 use kovcheg_storage::identity::access_keys::AccessKey;
 use kovcheg_storage::object::types::Grant;
-use kovcheg_storage::status::VaultStatus;
+use kovcheg_storage::status::{ClockStatus, VaultStatus};
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
 
@@ -85,6 +85,13 @@ pub trait VaultControl: IdentityControl {
     /// # Errors
     /// When the code opens nothing, or the mark could not be stored.
     fn confirm_recovery_kit(&self, code: &str) -> StorageResult<()>;
+
+    /// Accepts the wall clock as the retention clock's time when `code` opens the recovery kit. Durable and audited on return. Blocks on
+    /// disks.
+    ///
+    /// # Errors
+    /// When the code opens nothing, or it could not be stored.
+    fn accept_clock(&self, code: &str) -> StorageResult<ClockStatus>;
 }
 
 /// Metrics that the crates of the vault recorded, as Prometheus text.

@@ -15,7 +15,7 @@ use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::identity::access_keys::AccessKey;
 use kovcheg_storage::object::types::Grant;
-use kovcheg_storage::status::{DiskStatus, PhysicalBytes, VaultStatus};
+use kovcheg_storage::status::{ClockStatus, DiskStatus, PhysicalBytes, VaultStatus};
 use kovcheg_storage::vault::{DamagedObject, VerifyProgress, VerifyReport};
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
@@ -53,6 +53,7 @@ pub fn sample_status() -> VaultStatus {
         versions: 5,
         buckets: 2,
         recovery_kit_confirmed: false,
+        retention_clock: ClockStatus { time_ms: 5_000, wall_ms: 7_000, credited_ms: 3_000, disputed: true },
     }
 }
 
@@ -143,6 +144,11 @@ impl VaultControl for FakeVault {
             return Ok(());
         }
         Err(StorageError::Operator("this code does not open the recovery kit; check it and try again".to_owned()))
+    }
+
+    fn accept_clock(&self, code: &str) -> StorageResult<ClockStatus> {
+        self.confirm_recovery_kit(code)?;
+        Ok(ClockStatus { disputed: false, ..sample_status().retention_clock })
     }
 }
 

@@ -4,7 +4,7 @@ use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::identity::access_keys;
 use kovcheg_storage::object::types::{Grant, Right};
-use kovcheg_storage::status::{DiskStatus, PhysicalBytes, VaultStatus};
+use kovcheg_storage::status::{ClockStatus, DiskStatus, PhysicalBytes, VaultStatus};
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,26 @@ impl From<PhysicalBytes> for Physical {
     }
 }
 
+/// The retention clock, by which locks expire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionClock {
+    /// Its time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The wall clock, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Time off that was credited and not regained yet, milliseconds.
+    pub credited_ms: u64,
+    /// Whether it stands still until people accept a time.
+    pub disputed: bool,
+}
+
+impl From<ClockStatus> for RetentionClock {
+    fn from(clock: ClockStatus) -> Self {
+        let ClockStatus { time_ms, wall_ms, credited_ms, disputed } = clock;
+        Self { time_ms, wall_ms, credited_ms, disputed }
+    }
+}
+
 /// The vault at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -105,6 +125,8 @@ pub struct Status {
     pub buckets: u64,
     /// Whether the recovery kit was confirmed.
     pub recovery_kit_confirmed: bool,
+    /// The retention clock.
+    pub retention_clock: RetentionClock,
 }
 
 impl From<&VaultStatus> for Status {
@@ -124,6 +146,7 @@ impl From<&VaultStatus> for Status {
             versions: status.versions,
             buckets: status.buckets,
             recovery_kit_confirmed: status.recovery_kit_confirmed,
+            retention_clock: status.retention_clock.into(),
         }
     }
 }
@@ -285,7 +308,7 @@ pub struct AccessKey {
     pub enabled: bool,
     /// Buckets it may use; a name that ends in `*` stands for all that begin so.
     pub buckets: Vec<String>,
-    /// What it may do there: `read`, `write`, `delete`, `list`.
+    /// What it may do there: `read`, `write`, `delete`, `list`, `hold`, `bypass`.
     pub rights: Vec<String>,
     /// What it is for.
     pub note: String,
@@ -316,7 +339,7 @@ pub struct NewAccessKey {
     pub tenant: String,
     /// Buckets it may use; a name that ends in `*` stands for all that begin so.
     pub buckets: Vec<String>,
-    /// What it may do there: `read`, `write`, `delete`, `list`.
+    /// What it may do there: `read`, `write`, `delete`, `list`, `hold`, `bypass`.
     pub rights: Vec<String>,
     /// What it is for.
     #[serde(default)]
@@ -332,7 +355,7 @@ impl NewAccessKey {
         let right = |word: &String| {
             Right::from_word(word).ok_or_else(|| StorageError::InvalidArgument {
                 what: "access key",
-                reason: format!("{word:?} is no right; there are read, write, delete and list"),
+                reason: format!("{word:?} is no right; there are read, write, delete, list, hold and bypass"),
             })
         };
         let rights = self.rights.iter().map(right).collect::<Result<_, _>>()?;

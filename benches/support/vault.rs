@@ -61,7 +61,13 @@ impl Drop for Scratch {
 
 /// [`BUCKET`], to be made.
 pub fn bucket() -> NewBucket {
-    NewBucket { name: BUCKET.to_owned(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None }
+    NewBucket {
+        name: BUCKET.to_owned(),
+        tenant: TenantId(1),
+        namespace: Namespace::Flat,
+        profile: None,
+        object_lock: false,
+    }
 }
 
 /// Who does it all.

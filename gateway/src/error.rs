@@ -71,6 +71,8 @@ pub fn row_of(error: &StorageError) -> Row {
         StorageError::PreconditionFailed(which) => {
             row("PreconditionFailed", 412, format!("The precondition {which} does not hold."))
         }
+        StorageError::NoObjectLock => row("InvalidRequest", 400, "Bucket is missing Object Lock Configuration"),
+        StorageError::InvalidBucketState(why) => row("InvalidBucketState", 409, format!("Refused: {why}.")),
         StorageError::SourceChanged => {
             row("OperationAborted", 409, "The source of the copy is being replaced again and again; try again.")
         }

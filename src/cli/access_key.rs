@@ -36,7 +36,7 @@ pub struct CreateArguments {
     /// Bucket it may use, which need not be there yet; a name that ends in * stands for all that begin so. Repeatable
     #[arg(long = "bucket", value_name = "BUCKET", required = true)]
     buckets: Vec<String>,
-    /// What it may do there: read, write, delete, list
+    /// What it may do there: read, write, delete, list, hold (set and clear legal holds), bypass (GOVERNANCE retention)
     #[arg(long = "allow", value_name = "RIGHTS", value_delimiter = ',', default_value = "read,write,delete,list")]
     rights: Vec<String>,
     /// What it is for

@@ -140,7 +140,8 @@ fn renew(arguments: &RenewArguments) -> Result<Outcome, AppError> {
     Ok(Outcome::Fine)
 }
 
-fn code(given: Option<&str>) -> Result<String, AppError> {
+/// The code of the recovery kit: as given, or asked for.
+pub(super) fn code(given: Option<&str>) -> Result<String, AppError> {
     let code = match given {
         Some(code) => code.to_owned(),
         None => secret_line("Recovery code: ")?,

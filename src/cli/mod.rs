@@ -1,6 +1,7 @@
 //! The command line: one file per command. Results go to stdout, everything else to stderr.
 
 mod access_key;
+mod clock;
 mod inspect;
 mod key;
 mod place;
@@ -53,6 +54,9 @@ enum Command {
     /// The root key and its recovery kit
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// The retention clock, by which locks expire
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Tenants: who has buckets of their own
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -88,6 +92,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, AppError> {
         Command::RebuildIndex(arguments) => rebuild::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Key(command) => key::run(&command),
+        Command::Clock(command) => clock::run(&command),
         Command::Tenant(command) => tenant::run(&command),
         Command::AccessKey(command) => access_key::run(&command),
         Command::Tls(command) => tls::run(&command),
@@ -121,6 +126,8 @@ mod tests {
             "kovcheg inspect disk0/superblock --json",
             "kovcheg key recover --data d --code X",
             "kovcheg key confirm --data d --code X --json",
+            "kovcheg clock status --data d --check --json",
+            "kovcheg clock accept --data d --code X --json",
             "kovcheg tenant create accounting --data d --json",
             "kovcheg tenant list --json",
             "kovcheg access-key create --tenant t --bucket a --bucket b* --allow read,list --note n --json",

@@ -18,6 +18,7 @@ use crate::disk::set::DiskSet;
 use crate::error::{StorageError, StorageResult};
 use crate::index::Index;
 use crate::journal::checkpoint::CheckpointWriter;
+use crate::journal::retention_clock::RetentionClock;
 use crate::journal::sequencer::{Commit, Sequencer};
 use crate::keys::keyring::MetadataCipher;
 use crate::object::types::Credential;
@@ -30,6 +31,8 @@ pub struct Engine {
     pub config: EngineConfig,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
+    /// Retention clock (R12).
+    pub retention: Arc<RetentionClock>,
     /// The disks.
     pub disks: Arc<DiskSet>,
     /// The derived view.

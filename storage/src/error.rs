@@ -62,6 +62,12 @@ pub enum StorageError {
         /// Policy's reasons.
         reasons: Vec<String>,
     },
+    /// Locks are asked for or of a bucket that has no Object Lock.
+    #[error("the bucket has no Object Lock")]
+    NoObjectLock,
+    /// The bucket is not as it must be for what was asked.
+    #[error("{0}")]
+    InvalidBucketState(&'static str),
     /// No such version.
     #[error("no such version")]
     NoSuchVersion,

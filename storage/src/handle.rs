@@ -28,6 +28,7 @@ use crate::object::{bucket, copy, list, multipart, names, uploads, version, vers
 use crate::status::{VaultStatus, vault_status};
 use crate::workers::pool::WorkerPool;
 
+mod locks;
 mod memory;
 mod read;
 mod write;
@@ -195,10 +196,13 @@ impl VaultHandle {
         bucket: &str,
         key: &str,
         wanted: Option<VersionName>,
+        bypass_governance: bool,
     ) -> StorageResult<DeleteOutcome> {
         names::check_key(key)?;
         let (name, object_key, origin) = (bucket.to_owned(), key.to_owned(), by.clone());
-        let decide = move |moment: &Moment<'_>| version::propose_delete(moment, &name, &object_key, wanted, &origin);
+        let decide = move |moment: &Moment<'_>| {
+            version::propose_delete(moment, &name, &object_key, wanted, bypass_governance, &origin)
+        };
         let outcome = self.decide(decide).await;
         self.note_refusal(&outcome, by, bucket, key);
         outcome

@@ -12,6 +12,9 @@ use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::index::{Column, rows};
 
+/// Minutes between retention clock and wall clock from which on people are told.
+const APART_MINUTES_MAX: u64 = 60;
+
 /// One disk.
 #[derive(Debug, Clone, Serialize)]
 pub struct DiskStatus {
@@ -48,6 +51,19 @@ pub struct PhysicalBytes {
     pub index: u64,
 }
 
+/// The retention clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ClockStatus {
+    /// Its time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The wall clock, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Time off that was credited and not regained yet, milliseconds.
+    pub credited_ms: u64,
+    /// Whether it stands still until people accept a time.
+    pub disputed: bool,
+}
+
 /// The vault at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct VaultStatus {
@@ -79,6 +95,8 @@ pub struct VaultStatus {
     pub buckets: u64,
     /// Whether the recovery kit was confirmed.
     pub recovery_kit_confirmed: bool,
+    /// The retention clock.
+    pub retention_clock: ClockStatus,
 }
 
 /// Bytes on disks by kind, by the word of the journal: what its segments hold, not what the file system rounds it to.
@@ -106,10 +124,11 @@ pub fn vault_status(engine: &Engine) -> VaultStatus {
     let applied = rows::get::<crate::journal::apply::Applied>(engine.index.as_ref(), Column::Meta, rows::META_APPLIED);
     let applied = applied.ok().flatten();
     let confirmed = engine.kit_confirmed.load(Ordering::Acquire);
+    let clock = clock_status(engine);
     VaultStatus {
         state: if refusal.is_some() { "read_only" } else { "serving" }.to_owned(),
         reason: refusal,
-        warnings: warnings(engine, confirmed),
+        warnings: warnings(engine, confirmed, &clock),
         pool: engine.disks.pool.to_string(),
         epoch: applied.as_ref().map_or(0, |applied| applied.epoch.0),
         lsn: state.map_or_else(
@@ -124,16 +143,46 @@ pub fn vault_status(engine: &Engine) -> VaultStatus {
         versions: counters.versions,
         buckets: counters.buckets,
         recovery_kit_confirmed: confirmed,
+        retention_clock: clock,
     }
 }
 
-fn warnings(engine: &Engine, confirmed: bool) -> Vec<String> {
+fn clock_status(engine: &Engine) -> ClockStatus {
+    let state = engine.retention.now();
+    ClockStatus {
+        time_ms: state.time,
+        wall_ms: engine.retention.wall_ms(),
+        credited_ms: state.credited,
+        disputed: state.disputed,
+    }
+}
+
+/// What is to be said of a clock that people should look at.
+fn clock_warning(clock: &ClockStatus) -> Option<String> {
+    let apart = clock.wall_ms.abs_diff(clock.time_ms) / 60_000;
+    let side = if clock.wall_ms < clock.time_ms { "ahead of" } else { "behind" };
+    if clock.disputed {
+        return Some(format!(
+            "the retention clock is disputed and stands still, {apart} minutes {side} the wall clock: no lock expires; see that the wall clock \
+             is right, then run `kovcheg clock accept`"
+        ));
+    }
+    (apart >= APART_MINUTES_MAX).then(|| {
+        format!(
+            "the retention clock is {apart} minutes {side} the wall clock; see `kovcheg clock status`, and if the wall clock is right and ahead, \
+             run `kovcheg clock accept`"
+        )
+    })
+}
+
+fn warnings(engine: &Engine, confirmed: bool, clock: &ClockStatus) -> Vec<String> {
     let mut warnings = engine.warnings.lock().clone();
     let absent = engine.disks.slots().iter().filter(|slot| slot.state() != DiskState::Serving).count();
     if absent > 0 {
         let left = usize::from(engine.disks.m).saturating_sub(absent);
         warnings.push(format!("{absent} disks do not serve; {left} more may fail before data is lost"));
     }
+    warnings.extend(clock_warning(clock));
     if !confirmed {
         warnings.push(
             "the recovery kit is not confirmed: losing the system disk with the key file loses the vault; run `kovcheg key confirm`"

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use kovcheg_format::record::identity::TenantSet;
 use kovcheg_format::superblock::FailureDomain;
+use kovcheg_policy::clock::ClockState;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -21,6 +22,7 @@ use crate::identity::{self, RootChange};
 use crate::index::Index;
 use crate::object::types::Credential;
 
+pub mod clock;
 mod disk_states;
 mod epoch;
 mod first_start;
@@ -37,6 +39,7 @@ mod start;
 mod tail;
 mod tenant;
 pub mod verify;
+mod wiring;
 
 pub use kit::recover_key;
 pub use start::RebuildReport;
@@ -197,6 +200,11 @@ impl Vault {
     /// Shows that the holder of the recovery kit can open it; from then on `status` stops warning.
     pub fn confirm_recovery_kit(&self, code: &str) -> StorageResult<()> {
         kit::confirm(self.engine(), &self.found, code)
+    }
+
+    /// Accepts the wall clock as the retention clock's time, on the word of whoever holds the recovery kit; durable and audited on return.
+    pub fn accept_clock(&self, code: &str) -> StorageResult<ClockState> {
+        clock::accept(self.engine(), &self.found, code)
     }
 
     /// Makes a new recovery kit for the root key in `key_file`, in place of those before; durable and audited on return, and in no

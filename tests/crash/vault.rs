@@ -175,7 +175,7 @@ async fn write_until_failure(handle: VaultHandle, mut known: Known, seed: u64) -
             state.1 = tried;
         }
         let outcome = match tried {
-            0 => handle.delete_object(origin(), BUCKET, key, None).await.map(drop),
+            0 => handle.delete_object(origin(), BUCKET, key, None, false).await.map(drop),
             seed => put(&handle, key, seed).await,
         };
         match outcome {
@@ -245,7 +245,13 @@ fn run(name: &str, index: IndexKind, driver: DriverChoice, cuts: u64, ignore_syn
     let system = disks.pop().expect("the last file system is that of the index");
     let scene = Scene { disks, system, index, driver };
     let runtime = Runtime::new().expect("a runtime");
-    let new = NewBucket { name: BUCKET.into(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
+    let new = NewBucket {
+        name: BUCKET.into(),
+        tenant: TenantId(1),
+        namespace: Namespace::Flat,
+        profile: None,
+        object_lock: false,
+    };
     let vault = scene.open().expect("a new vault");
     runtime.block_on(vault.handle().create_bucket(origin(), new)).expect("a new bucket");
     vault.close().expect("a clean end");
@@ -292,7 +298,13 @@ fn first_start(name: &str, index: IndexKind) -> Result<(), String> {
         machine.restart();
         let story = |error: StorageError| format!("{name}, first start cut at sync {nth}, second start: {error}");
         let vault = scene.open().map_err(story)?;
-        let new = NewBucket { name: BUCKET.into(), tenant: TenantId(1), namespace: Namespace::Flat, profile: None };
+        let new = NewBucket {
+            name: BUCKET.into(),
+            tenant: TenantId(1),
+            namespace: Namespace::Flat,
+            profile: None,
+            object_lock: false,
+        };
         runtime.block_on(vault.handle().create_bucket(origin(), new)).map_err(story)?;
         runtime.block_on(put(&vault.handle(), "first", nth)).map_err(story)?;
         vault.close().map_err(story)?;

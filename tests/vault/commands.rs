@@ -52,7 +52,8 @@ fn offline_status_says_what_a_server_would_do() {
     assert_eq!(check.status.code(), Some(1), "{}", said(&check));
 }
 
-fn code_of(vault: &Vault) -> String {
+/// The code of the recovery kit that the first start wrote.
+pub(crate) fn code_of(vault: &Vault) -> String {
     let kit = fs::read_to_string(vault.data().join("recovery-kit")).expect("written without a terminal");
     kit.lines().find_map(|line| line.strip_prefix("Recovery code: ")).expect("a code").trim().to_owned()
 }

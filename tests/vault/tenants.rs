@@ -5,15 +5,16 @@
 use crate::support::s3::{Call, Client, Keys, Mode, Response};
 use crate::support::vault::Vault;
 
-struct Made {
-    client: Client,
+/// An access key that was made.
+pub(crate) struct Made {
+    pub(crate) client: Client,
     id: String,
     secret: String,
 }
 
 /// Makes an access key with the CLI.
 #[track_caller]
-fn key(vault: &Vault, tenant: &str, buckets: &[&str], rights: &str) -> Made {
+pub(crate) fn key(vault: &Vault, tenant: &str, buckets: &[&str], rights: &str) -> Made {
     let mut command = vec!["access-key", "create", "--tenant", tenant, "--allow", rights];
     command.extend(buckets.iter().flat_map(|bucket| ["--bucket", bucket]));
     let made = vault.cli_json(&command);

@@ -95,6 +95,16 @@ async fn kit_is_confirmed_by_its_code_only() {
 }
 
 #[tokio::test]
+async fn clock_is_accepted_by_the_kit_only() {
+    let (_folder, client) = served("api-clock", Arc::new(FakeVault::serving())).await;
+    assert!(client.status().await.unwrap().retention_clock.disputed);
+    let accepted = client.accept_clock(CODE).await.unwrap();
+    assert_eq!((accepted.time_ms, accepted.disputed), (5_000, false));
+    let wrong = client.accept_clock("WRONG-CODE").await;
+    assert!(matches!(&wrong, Err(ClientError::Refused { error }) if !error.contains("WRONG-CODE")), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn tenants_and_access_keys_pass_through_the_socket() {
     let (_folder, client) = served("api-identity", Arc::new(FakeVault::serving())).await;
     let tenant = client.create_tenant("bank").await.unwrap();

@@ -46,6 +46,21 @@ fn vault(out: &mut Text, status: &VaultStatus) {
             status.recovery_kit_confirmed.into(),
         ),
         (
+            "kovcheg_retention_clock_seconds",
+            "The clock by which locks expire, seconds since 1970.",
+            status.retention_clock.time_ms / 1000,
+        ),
+        (
+            "kovcheg_retention_clock_disputed",
+            "1 when the retention clock stands still until people accept a time.",
+            status.retention_clock.disputed.into(),
+        ),
+        (
+            "kovcheg_retention_clock_credited_seconds",
+            "Time off that was credited to the retention clock and not regained yet.",
+            status.retention_clock.credited_ms / 1000,
+        ),
+        (
             "kovcheg_warnings",
             "Things an operator should mend; `kovcheg status` names them.",
             status.warnings.len() as u64,
@@ -127,6 +142,9 @@ mod tests {
             "kovcheg_disks{state=\"missing\"} 1",
             "kovcheg_disks{state=\"fenced\"} 0",
             "kovcheg_journal_lsn 42",
+            "kovcheg_retention_clock_seconds 5",
+            "kovcheg_retention_clock_disputed 1",
+            "kovcheg_retention_clock_credited_seconds 3",
             "kovcheg_serving 1",
             "kovcheg_disk_free_bytes{disk=\"/srv/a \\\"b\\\"\\\\c\"} 500",
             "process_resident_memory_bytes 4096",

@@ -31,6 +31,8 @@ fn one_of_each() -> Vec<StorageError> {
         StorageError::InvalidPartOrder,
         StorageError::PartTooSmall { number: 1, size: 2, min: 3 },
         StorageError::PreconditionFailed("If-None-Match"),
+        StorageError::NoObjectLock,
+        StorageError::InvalidBucketState("no versions"),
         StorageError::SourceChanged,
         StorageError::InvalidArgument { what: "name", reason: "no".into() },
         StorageError::Refused { reasons: vec!["legal hold".into()] },

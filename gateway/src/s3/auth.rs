@@ -15,6 +15,7 @@ use crate::s3::bucket::owner_id;
 use crate::s3::context::Caller;
 use crate::s3::headers::{refuse_framed_document, refuse_stray_copy, refuse_unsupported};
 use crate::s3::hoisted::{expected_owners, refuse_ignored};
+use crate::s3::locks::refuse_stray_locks;
 use crate::s3::rights::{Needed, needed};
 
 /// Checks signatures' owners and their right to a bucket. Refusals reach the audit trail in `layer`, which sees them all.
@@ -136,6 +137,7 @@ impl S3Access for Gatekeeper {
         }
         refuse_unsupported(cx.headers())?;
         refuse_stray_copy(&operation, cx.headers())?;
+        refuse_stray_locks(&operation, cx.headers())?;
         refuse_framed_document(&operation, cx.headers())?;
         refuse_ignored(cx.method(), cx.uri())?;
         let expected = expected_owners(cx.headers(), cx.uri());

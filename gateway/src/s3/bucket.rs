@@ -60,8 +60,9 @@ pub(crate) async fn create(
     let by = gateway.origin(&req);
     check_configuration(&gateway.config, req.input.create_bucket_configuration.as_ref())?;
     let tenant = gateway.tenant(&req).await?;
+    let object_lock = req.input.object_lock_enabled_for_bucket.unwrap_or(false);
     let name = req.input.bucket;
-    let new = NewBucket { name: name.clone(), tenant, namespace: Namespace::Flat, profile: None };
+    let new = NewBucket { name: name.clone(), tenant, namespace: Namespace::Flat, profile: None, object_lock };
     match gateway.vault.create_bucket(by, new).await {
         Ok(_) => {}
         Err(StorageError::BucketExists(_)) => {

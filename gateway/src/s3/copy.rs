@@ -5,7 +5,7 @@ use kovcheg_format::codec::Blob;
 use kovcheg_format::record::version::{Checksum, ChecksumKind, Pair, VersionPut};
 use kovcheg_storage::error::StorageError;
 use kovcheg_storage::object::copy::CopySource as Source;
-use kovcheg_storage::object::types::{Found, NewVersion, Precondition, Right, VersionName};
+use kovcheg_storage::object::types::{Found, NewVersion, Right, VersionName};
 use s3s::dto::{
     ChecksumAlgorithm, ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource,
     ETag, ETagCondition, Metadata, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
@@ -16,6 +16,7 @@ use crate::error::from_storage;
 use crate::s3::bucket::owner_id;
 use crate::s3::checksum::{Expected, Shown, kind_of_code, parse_algorithm, show_checksums};
 use crate::s3::headers::Kept;
+use crate::s3::locks::{asked_lock, new_lock};
 use crate::s3::multipart::{part_number, upload_ref};
 use crate::s3::names::{check_key, check_new_key, parse_version, version_text};
 use crate::s3::object::{precondition, sealed};
@@ -147,13 +148,13 @@ impl Description {
         Ok(Self { described, tags })
     }
 
-    fn apply(&self, source: &VersionPut, checksums: Vec<Checksum>, precondition: Precondition) -> NewVersion {
+    fn apply(&self, source: &VersionPut, checksums: Vec<Checksum>, new: NewVersion) -> NewVersion {
         let (headers, metadata) = match &self.described {
             Some(kept) => (kept.headers.clone(), kept.metadata.clone()),
             None => (source.headers.clone(), source.metadata.clone()),
         };
         let tags = self.tags.clone().unwrap_or_else(|| source.tags.clone());
-        NewVersion { etag: source.etag.clone(), headers, metadata, tags, checksums, precondition }
+        NewVersion { etag: source.etag.clone(), headers, metadata, tags, checksums, ..new }
     }
 }
 
@@ -186,6 +187,9 @@ pub(crate) async fn object(
         tagging_directive.as_ref().map(|directive| directive.as_str()),
     )?;
     let precondition = precondition(req.input.if_match.take(), req.input.if_none_match.take())?;
+    let locks = asked_lock!(req.input);
+    let lock = new_lock(gateway, &req, &req.input.bucket, locks).await?;
+    let new = NewVersion { precondition, lock, ..NewVersion::default() };
     let wanted =
         req.input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str).map(parse_algorithm).transpose()?;
     let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
@@ -201,7 +205,7 @@ pub(crate) async fn object(
         let Looked { source, shown } = asked.find(gateway, &req).await?;
         check_size(source.version.size)?;
         let checksums = checksums(gateway, &source.version, wanted).await?;
-        let new = description.apply(&source.version, checksums, precondition.clone());
+        let new = description.apply(&source.version, checksums, new.clone());
         match gateway.vault.copy_object(by.clone(), source, &bucket, &key, new).await {
             Err(StorageError::SourceChanged) => {}
             outcome => return Ok(copied(&outcome.map_err(from_storage)?, shown)),

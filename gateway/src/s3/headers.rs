@@ -22,10 +22,7 @@ const TAG_NAME_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
 
 /// Headers that ask for something this release does not do, with the reason. A prefix ends in `*`.
-const REFUSED: [(&str, &str); 14] = [
-    ("x-amz-object-lock-*", "Object Lock is not built yet, and the object would not be locked."),
-    ("x-amz-bucket-object-lock-enabled", "Object Lock is not built yet, and the bucket would not lock anything."),
-    ("x-amz-bypass-governance-retention", "Object Lock is not built yet."),
+const REFUSED: [(&str, &str); 11] = [
     ("x-amz-grant-*", "ACLs are not supported; every object belongs to its bucket's owner alone."),
     ("x-amz-server-side-encryption-customer-*", "Encryption with keys of the client (SSE-C) is not supported."),
     (
@@ -191,22 +188,26 @@ fn parse_tags(text: &str) -> S3Result<Vec<Pair>> {
     for piece in text.split('&').filter(|piece| !piece.is_empty()) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
         let decode = |part: &str| url_decode(part, true).ok_or_else(|| wrong("it is not URL-encoded UTF-8"));
-        let (name, value) = (decode(name)?, decode(value)?);
-        if name.is_empty() || name.chars().count() > TAG_NAME_MAX {
-            return Err(wrong("a tag's key has 1 to 128 characters"));
-        }
-        if value.chars().count() > TAG_VALUE_MAX {
-            return Err(wrong("a tag's value has at most 256 characters"));
-        }
-        if tags.iter().any(|tag| tag.name == name) {
-            return Err(wrong("a tag's key occurs twice"));
-        }
-        tags.push(Pair { name, value });
+        tags.push(Pair { name: decode(name)?, value: decode(value)? });
     }
-    if tags.len() > TAGS_MAX {
-        return Err(wrong("an object has at most 10 tags"));
-    }
+    check_tags(&tags).map_err(wrong)?;
     Ok(tags)
+}
+
+/// Whether these may be the tags of an object, or why not.
+pub(crate) fn check_tags(tags: &[Pair]) -> Result<(), &'static str> {
+    for (at, tag) in tags.iter().enumerate() {
+        if tag.name.is_empty() || tag.name.chars().count() > TAG_NAME_MAX {
+            return Err("a tag's key has 1 to 128 characters");
+        }
+        if tag.value.chars().count() > TAG_VALUE_MAX {
+            return Err("a tag's value has at most 256 characters");
+        }
+        if tags.iter().take(at).any(|earlier| earlier.name == tag.name) {
+            return Err("a tag's key occurs twice");
+        }
+    }
+    if tags.len() > TAGS_MAX { Err("an object has at most 10 tags") } else { Ok(()) }
 }
 
 /// The value stored under `name`.

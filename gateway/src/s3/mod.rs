@@ -6,7 +6,8 @@
 //!   into the vault; `md5`: their ETags.
 
 pub mod admission;
-pub mod auth;
+mod attributes;
+mod auth;
 mod body;
 mod bucket;
 mod checksum;
@@ -20,6 +21,7 @@ mod headers;
 mod hoisted;
 mod layer;
 mod list;
+mod locks;
 mod md5;
 mod multipart;
 mod names;
@@ -30,6 +32,7 @@ mod rights;
 pub mod server;
 pub mod service;
 mod settings;
+mod tags;
 pub mod tls;
 mod uploads;
 mod versions;

@@ -21,6 +21,7 @@ use crate::s3::checksum::{
     show_checksums, text_of,
 };
 use crate::s3::headers::Kept;
+use crate::s3::locks::{asked_lock, new_lock};
 use crate::s3::names::{check_key, check_new_key, parse_upload, upload_text, version_text};
 use crate::s3::object::{precondition, sealed};
 use crate::s3::range::timestamp;
@@ -63,6 +64,8 @@ pub(crate) async fn create(
     let by = gateway.origin(&req);
     check_new_key(&req.input.key)?;
     let kept = Kept::collect(&req.headers, req.input.metadata.take())?;
+    let asked = asked_lock!(req.input);
+    let lock = new_lock(gateway, &req, &req.input.bucket, asked).await?;
     let input = req.input;
     let (kind, full_object) = announced(
         input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
@@ -74,6 +77,7 @@ pub(crate) async fn create(
         tags: kept.tags,
         checksum_kind: kind.map_or(0, ChecksumKind::code),
         full_object,
+        lock,
     };
     let upload = gateway.vault.create_upload(by, &input.bucket, &input.key, new).await.map_err(from_storage)?;
     Ok(S3Response::new(CreateMultipartUploadOutput {

@@ -24,6 +24,7 @@ use crate::error::from_storage;
 use crate::s3::body::receive;
 use crate::s3::checksum::{Expected, Shown, etag, show_checksums};
 use crate::s3::headers::{DEFAULT_CONTENT_TYPE, Kept, metadata, value};
+use crate::s3::locks::{ShownLock, asked_lock, bypasses, new_lock};
 use crate::s3::names::{check_key, check_new_key, parse_version, version_text};
 use crate::s3::range::{Conditions, Slice, slice, timestamp};
 use crate::s3::service::Gateway;
@@ -71,6 +72,8 @@ pub(crate) async fn put(
     let expected = Expected::parse(&req.headers)?;
     let kept = Kept::collect(&req.headers, req.input.metadata.take())?;
     let precondition = precondition(req.input.if_match.take(), req.input.if_none_match.take())?;
+    let asked = asked_lock!(req.input);
+    let lock = new_lock(gateway, &req, &req.input.bucket, asked).await?;
     let stream = gateway
         .vault
         .begin_object(by, &req.input.bucket, &req.input.key, Box::new(expected.digests()))
@@ -87,6 +90,7 @@ pub(crate) async fn put(
         tags: kept.tags,
         checksums: got.checksums,
         precondition,
+        lock,
     };
     let version = got.put.commit_object(new).await.map_err(from_storage)?;
     let mut output = PutObjectOutput {
@@ -117,6 +121,7 @@ macro_rules! describe {
         let version: &VersionPut = found;
         let slice: Slice = $slice;
         let text = |name: &str| value(&version.headers, name).map(str::to_owned);
+        let lock = ShownLock::of(&version.facts);
         let mut output = $Output {
             accept_ranges: Some("bytes".to_owned()),
             cache_control: text("cache-control"),
@@ -130,6 +135,9 @@ macro_rules! describe {
             expires: text("expires"),
             last_modified: Some(timestamp(version.created_at)),
             metadata: metadata(&version.metadata),
+            object_lock_legal_hold_status: lock.hold,
+            object_lock_mode: lock.mode,
+            object_lock_retain_until_date: lock.until,
             parts_count: parts_count(version, $part),
             server_side_encryption: sealed(),
             tag_count: i32::try_from(version.tags.len()).ok().filter(|count| *count > 0),
@@ -232,7 +240,8 @@ pub(crate) async fn delete(
     if req.input.if_match.is_some() {
         return Err(s3_error!(NotImplemented, "If-Match is not supported on deletes."));
     }
-    let outcome = gateway.vault.delete_object(by, &req.input.bucket, &req.input.key, version).await;
+    let bypass = bypasses(gateway, &req, &req.input.bucket, req.input.bypass_governance_retention).await?;
+    let outcome = gateway.vault.delete_object(by, &req.input.bucket, &req.input.key, version, bypass).await;
     let DeleteOutcome { marker, name, .. } = outcome.map_err(from_storage)?;
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: marker.then_some(true),
@@ -247,6 +256,7 @@ pub(crate) async fn delete_many(
     req: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
     let by = gateway.origin(&req);
+    let bypass = bypasses(gateway, &req, &req.input.bucket, req.input.bypass_governance_retention).await?;
     let DeleteObjectsInput { bucket, delete, .. } = req.input;
     if delete.objects.is_empty() || delete.objects.len() > PAGE_KEYS_MAX {
         return Err(s3_error!(MalformedXML, "DeleteObjects takes 1 to {PAGE_KEYS_MAX} keys."));
@@ -264,7 +274,7 @@ pub(crate) async fn delete_many(
         .map(|object| {
             let by = by.clone();
             async move {
-                let result = delete_listed(gateway, by, bucket, &object).await;
+                let result = delete_listed(gateway, by, (bucket, &object), bypass).await;
                 (object, result)
             }
         })
@@ -291,15 +301,15 @@ pub(crate) async fn delete_many(
 async fn delete_listed(
     gateway: &Gateway,
     by: Origin,
-    bucket: &str,
-    object: &ObjectIdentifier,
+    (bucket, object): (&str, &ObjectIdentifier),
+    bypass: bool,
 ) -> S3Result<DeleteOutcome> {
     check_key(&object.key)?;
     let version = parse_version(object.version_id.as_deref())?;
     if object.e_tag.is_some() || object.last_modified_time.is_some() || object.size.is_some() {
         return Err(s3_error!(NotImplemented, "Conditions are not supported on deletes."));
     }
-    gateway.vault.delete_object(by, bucket, &object.key, version).await.map_err(from_storage)
+    gateway.vault.delete_object(by, bucket, &object.key, version, bypass).await.map_err(from_storage)
 }
 
 fn shown_deleted(object: ObjectIdentifier, outcome: &DeleteOutcome) -> DeletedObject {

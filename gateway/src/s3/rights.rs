@@ -16,7 +16,13 @@ pub(crate) enum Needed {
 /// What an operation asks for. One that the vault does not have is answered so by itself, to everybody who may ask for anything.
 pub(crate) fn needed(operation: &str) -> Needed {
     Needed::Right(match operation {
-        "GetObject" | "HeadObject" | "GetObjectAcl" => Right::Read,
+        "GetObject"
+        | "HeadObject"
+        | "GetObjectAcl"
+        | "GetObjectRetention"
+        | "GetObjectLegalHold"
+        | "GetObjectTagging"
+        | "GetObjectAttributes" => Right::Read,
         "PutObject"
         | "PostObject"
         | "CopyObject"
@@ -25,9 +31,13 @@ pub(crate) fn needed(operation: &str) -> Needed {
         | "UploadPart"
         | "UploadPartCopy"
         | "CompleteMultipartUpload"
-        | "AbortMultipartUpload" => Right::Write,
+        | "AbortMultipartUpload"
+        | "PutObjectRetention"
+        | "PutObjectTagging"
+        | "DeleteObjectTagging" => Right::Write,
+        "PutObjectLegalHold" => Right::Hold,
         "DeleteObject" | "DeleteObjects" | "DeleteBucket" => Right::Delete,
-        "PutBucketVersioning" => return Needed::Root,
+        "PutBucketVersioning" | "PutObjectLockConfiguration" => return Needed::Root,
         "ListObjects" | "ListObjectsV2" | "ListObjectVersions" | "ListMultipartUploads" | "ListParts" => Right::List,
         _ => return Needed::Any,
     })

@@ -9,10 +9,9 @@ use s3s::dto::{
     GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
     GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput, GetBucketReplicationOutput,
     GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
-    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput,
-    GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, Grant, Grantee, Owner, Payer, Permission,
-    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
-    Type,
+    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Owner, Payer,
+    Permission, ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule, Type,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -49,9 +48,6 @@ never_set! {
     /// `GetBucketReplication`.
     replication: GetBucketReplicationInput => GetBucketReplicationOutput =
         "ReplicationConfigurationNotFoundError", "replication configuration";
-    /// `GetObjectLockConfiguration`.
-    object_lock: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput =
-        "ObjectLockConfigurationNotFoundError", "Object Lock configuration";
 }
 
 /// Settings whose answer is the same for every bucket.

@@ -46,6 +46,12 @@ pub fn tenant(id: TenantId) -> Vec<u8> {
     id.0.to_be_bytes().to_vec()
 }
 
+/// Key of the locks that an upload asks for.
+#[must_use]
+pub fn upload_lock(upload: UploadId) -> Vec<u8> {
+    upload.0.to_vec()
+}
+
 /// Key of a segment or journal file.
 #[must_use]
 pub fn segment(id: SegmentId) -> Vec<u8> {

@@ -13,19 +13,20 @@ use kovcheg_format::manifest::{Child, Entry};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
-    BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet,
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
 };
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GrantSet, TenantSet};
 use kovcheg_format::record::pool::{
-    CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
+    CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
 use kovcheg_format::record::segment::{
     ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
     StripeAdded,
 };
-use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
+use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked, UploadOutcome};
 use kovcheg_format::record::version::{
-    Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved,
+    Checksum, ChecksumKind, LegalHoldSet, Pair, PartMark, RetentionMode, RetentionSet, TagsSet, VersionFacts,
+    VersionKind, VersionPut, VersionRemoved,
 };
 use kovcheg_format::shard::StripeKind;
 use kovcheg_format::superblock::{FailureDomain, KeySlot, KeySlotKind};
@@ -155,6 +156,7 @@ fn fields_agree() {
         MembersChanged,
         DiskStateChanged,
         CheckpointTaken,
+        ClockTicked,
         SegmentOpened,
         SegmentClosed,
         StripeAdded,
@@ -164,11 +166,16 @@ fn fields_agree() {
         BucketCreated,
         BucketDeleted,
         VersioningSet,
+        ObjectLockSet,
         VersionPut,
         VersionRemoved,
+        RetentionSet,
+        LegalHoldSet,
+        TagsSet,
         UploadCreated,
         PartPut,
         UploadEnded,
+        UploadLocked,
         Audit,
         CredentialSet,
         CredentialRemoved,

@@ -11,11 +11,15 @@ pub enum Right {
     Delete,
     /// Listing objects, uploads and parts.
     List,
+    /// Setting and clearing legal holds.
+    Hold,
+    /// Bypassing GOVERNANCE retention.
+    Bypass,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Delete, Self::List];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Write, Self::Delete, Self::List, Self::Hold, Self::Bypass];
 
     /// The word for it in CLI, API and messages.
     #[must_use]
@@ -25,6 +29,8 @@ impl Right {
             Self::Write => "write",
             Self::Delete => "delete",
             Self::List => "list",
+            Self::Hold => "hold",
+            Self::Bypass => "bypass",
         }
     }
 

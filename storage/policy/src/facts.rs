@@ -1,7 +1,7 @@
 //! What decisions look at: plain data, gathered by the caller at one LSN (R14).
 
 use kovcheg_format::id::DiskId;
-use kovcheg_format::record::version::VersionFacts;
+use kovcheg_format::record::version::{RetentionMode, VersionFacts};
 use kovcheg_format::superblock::FailureDomain;
 use kovcheg_format::units::TimestampMs;
 
@@ -42,6 +42,21 @@ pub struct VersionRemoval {
     pub retention_clock: TimestampMs,
     /// Why it is to go.
     pub cause: RemovalCause,
+}
+
+/// A request to set the retention of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionChange {
+    /// Retention and holds of the version, from its newest record.
+    pub facts: VersionFacts,
+    /// The mode it is to have; none to take retention away.
+    pub mode: RetentionMode,
+    /// The retain-until it is to have; 0 without a mode.
+    pub retain_until: TimestampMs,
+    /// Whether the client asked to bypass GOVERNANCE retention and has the permission to.
+    pub bypass_governance: bool,
+    /// The retention clock (R12). Never the wall clock.
+    pub retention_clock: TimestampMs,
 }
 
 /// A disk, as placement sees it.

@@ -7,12 +7,16 @@
 //! - [`facts`]: what a decision looks at;
 //! - [`verdict`]: allow or deny, with reasons; the strictest rule wins;
 //! - [`access`]: what an access key may do;
-//! - [`object_lock`]: whether a version may be removed;
+//! - [`clock`]: the retention clock;
+//! - [`object_lock`]: whether a version may be removed, and its retention changed;
+//! - [`period`]: when a retention of days or years ends;
 //! - [`placement`]: which disks a new segment goes to.
 
 pub mod access;
+pub mod clock;
 pub mod facts;
 pub mod object_lock;
+pub mod period;
 pub mod placement;
 pub mod verdict;
 

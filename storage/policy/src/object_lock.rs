@@ -1,8 +1,8 @@
-//! Object Lock: whether a version may be removed (L-1, L-2). The tables are in docs/policy.md.
+//! Object Lock: whether a version may be removed, and its retention changed (L-1, L-2). The tables are in docs/policy.md.
 
 use kovcheg_format::record::version::RetentionMode;
 
-use crate::facts::{RemovalCause, VersionRemoval};
+use crate::facts::{RemovalCause, RetentionChange, VersionRemoval};
 use crate::verdict::{Reason, Verdict};
 
 /// Whether a version may be removed. Every rule is asked, so that a refusal names all that refuse.
@@ -34,4 +34,21 @@ fn retention(request: &VersionRemoval) -> Verdict {
 /// The bypass is asked for on a delete. Nobody who overwrites a key has said that he knows of the lock on it.
 fn bypassed(request: &VersionRemoval) -> bool {
     request.bypass_governance && request.cause == RemovalCause::ClientDelete
+}
+
+/// Whether the retention of a version may become what is asked for. While it lasts, COMPLIANCE can only be extended, and GOVERNANCE only be
+/// extended but by someone who may bypass it. Holds are another matter: they stay whatever retention becomes.
+pub fn may_set_retention(change: &RetentionChange) -> Verdict {
+    let facts = &change.facts;
+    let lasts = facts.retain_until > change.retention_clock;
+    let extends = change.mode == facts.retention && change.retain_until >= facts.retain_until;
+    match facts.retention {
+        RetentionMode::None if lasts => Verdict::deny(Reason::RetentionWithoutMode),
+        RetentionMode::None => Verdict::allow(Reason::NoRetention),
+        RetentionMode::Governance | RetentionMode::Compliance if !lasts => Verdict::allow(Reason::RetentionExpired),
+        RetentionMode::Governance | RetentionMode::Compliance if extends => Verdict::allow(Reason::RetentionExtended),
+        RetentionMode::Compliance => Verdict::deny(Reason::ComplianceRetention),
+        RetentionMode::Governance if change.bypass_governance => Verdict::allow(Reason::GovernanceBypassed),
+        RetentionMode::Governance => Verdict::deny(Reason::GovernanceRetention),
+    }
 }

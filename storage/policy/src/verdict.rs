@@ -7,6 +7,8 @@ pub enum Reason {
     NoRetention,
     /// The version's retention is over by the retention clock.
     RetentionExpired,
+    /// The retention becomes no shorter than it is, in the same mode.
+    RetentionExtended,
     /// GOVERNANCE retention was lifted by someone who may.
     GovernanceBypassed,
     /// COMPLIANCE retention lasts; nobody may lift it.
@@ -27,9 +29,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoRetention,
         Self::RetentionExpired,
+        Self::RetentionExtended,
         Self::GovernanceBypassed,
         Self::ComplianceRetention,
         Self::GovernanceRetention,
@@ -46,6 +49,7 @@ impl Reason {
         match self {
             Self::NoRetention => "no-retention",
             Self::RetentionExpired => "retention-expired",
+            Self::RetentionExtended => "retention-extended",
             Self::GovernanceBypassed => "governance-bypassed",
             Self::ComplianceRetention => "compliance-retention",
             Self::GovernanceRetention => "governance-retention",

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kovcheg_format::id::DiskId;
 use kovcheg_format::record::version::{RetentionMode, VersionFacts};
 use kovcheg_format::superblock::FailureDomain;
-use kovcheg_policy::facts::{DiskFacts, RemovalCause, VersionRemoval};
-use kovcheg_policy::object_lock::may_remove;
+use kovcheg_policy::facts::{DiskFacts, RemovalCause, RetentionChange, VersionRemoval};
+use kovcheg_policy::object_lock::{may_remove, may_set_retention};
 use kovcheg_policy::placement::place;
 use kovcheg_policy::{Reason, Verdict};
 use proptest::bool::weighted;
@@ -94,6 +94,33 @@ proptest! {
             stricter.facts.retention = RetentionMode::Compliance;
         }
         prop_assert!(!may_remove(&stricter).is_allow());
+    }
+
+    /// L-1, L-2: no change of retention that is allowed without bypass lets a version go earlier, and none at all shortens COMPLIANCE.
+    #[test]
+    fn no_change_frees_what_lasts(
+        request in request(),
+        mode in select(RetentionMode::ALL),
+        until in 0_u64..8,
+        bypass: bool,
+        clock in 0_u64..8,
+    ) {
+        let retain_until = if mode == RetentionMode::None { 0 } else { until };
+        let change = RetentionChange {
+            facts: request.facts.clone(),
+            mode,
+            retain_until,
+            bypass_governance: bypass,
+            retention_clock: request.retention_clock,
+        };
+        prop_assume!(may_set_retention(&change).is_allow());
+        let after = VersionFacts { retention: mode, retain_until, ..request.facts.clone() };
+        let compliance = request.facts.retention == RetentionMode::Compliance;
+        if !bypass || compliance {
+            let later = VersionRemoval { retention_clock: request.retention_clock.max(clock), ..request.clone() };
+            let then = VersionRemoval { facts: after, ..later.clone() };
+            prop_assert!(!may_remove(&then).is_allow() || may_remove(&later).is_allow(), "{change:?}");
+        }
     }
 
     /// A verdict always says why, and one denial denies.

@@ -7,8 +7,8 @@ use std::path::Path;
 use kovcheg_format::id::DiskId;
 use kovcheg_format::record::version::{RetentionMode, VersionFacts};
 use kovcheg_format::superblock::FailureDomain;
-use kovcheg_policy::facts::{DiskFacts, RemovalCause, VersionRemoval};
-use kovcheg_policy::object_lock::may_remove;
+use kovcheg_policy::facts::{DiskFacts, RemovalCause, RetentionChange, VersionRemoval};
+use kovcheg_policy::object_lock::{may_remove, may_set_retention};
 use kovcheg_policy::placement::place;
 use kovcheg_policy::{Reason, Verdict};
 
@@ -85,6 +85,44 @@ fn removal_follows_the_tables() {
 }
 
 #[test]
+fn changes_of_retention_follow_the_table() {
+    let table = rows("retention-change");
+    let modes = [
+        (RetentionMode::None, "none"),
+        (RetentionMode::Governance, "governance"),
+        (RetentionMode::Compliance, "compliance"),
+    ];
+    let mut tried = 0;
+    for ((mode, mode_word), (new, new_word)) in modes.into_iter().flat_map(|old| modes.map(|new| (old, new))) {
+        for (until, lasts) in [(0, "no"), (CLOCK - 1, "no"), (CLOCK, "no"), (CLOCK + 9, "yes"), (u64::MAX - 1, "yes")] {
+            let dates = [(until.saturating_sub(1), "earlier"), (until, "equal"), (until + 1, "later")];
+            for ((date, against), bypass) in dates.into_iter().flat_map(|date| [(date, false), (date, true)]) {
+                if new == RetentionMode::None && against != "earlier" {
+                    continue;
+                }
+                let facts = VersionFacts { retention: mode, retain_until: until, ..VersionFacts::free(CLOCK - 5) };
+                let retain_until = if new == RetentionMode::None { 0 } else { date };
+                let change = RetentionChange {
+                    facts,
+                    mode: new,
+                    retain_until,
+                    bypass_governance: bypass,
+                    retention_clock: CLOCK,
+                };
+                let row = only_row(&table, &[mode_word, lasts, new_word, against, if bypass { "yes" } else { "no" }]);
+                let expected = match row[0].as_str() {
+                    "allow" => Verdict::Allow { reasons: reasons(&row[1]) },
+                    _ => Verdict::Deny { reasons: reasons(&row[1]) },
+                };
+                assert_eq!(may_set_retention(&change), expected, "{change:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 3 * 5 * 2 * (3 + 3 + 1));
+}
+
+#[test]
 fn placement_follows_the_table() {
     for row in rows("placement") {
         let number = |cell: usize| row[cell].parse::<u8>().unwrap();
@@ -108,7 +146,7 @@ fn placement_follows_the_table() {
 #[test]
 fn the_document_has_the_same_tables() {
     let document = text("../../docs/policy.md");
-    for name in ["retention", "holds", "placement"] {
+    for name in ["retention", "holds", "retention-change", "placement"] {
         let (_, after) = document.split_once(&format!("<!-- table: {name} -->")).expect(name);
         let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
         let found: Vec<Vec<String>> = after

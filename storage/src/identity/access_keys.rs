@@ -6,7 +6,8 @@ use std::sync::Arc;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::identity::{
-    CredentialRemoved, CredentialSet, GRANT_DELETE, GRANT_LIST, GRANT_READ, GRANT_WRITE, GrantSet,
+    CredentialRemoved, CredentialSet, GRANT_BYPASS, GRANT_DELETE, GRANT_HOLD, GRANT_LIST, GRANT_READ, GRANT_WRITE,
+    GrantSet,
 };
 use kovcheg_policy::access::{Grant, Right};
 use zeroize::Zeroizing;
@@ -170,8 +171,14 @@ fn is_pattern(pattern: &str) -> bool {
     name.len() <= BUCKET_LEN_MAX && name.bytes().all(plain) && !pattern.is_empty()
 }
 
-const BITS: [(Right, u8); 4] =
-    [(Right::Read, GRANT_READ), (Right::Write, GRANT_WRITE), (Right::Delete, GRANT_DELETE), (Right::List, GRANT_LIST)];
+const BITS: [(Right, u8); 6] = [
+    (Right::Read, GRANT_READ),
+    (Right::Write, GRANT_WRITE),
+    (Right::Delete, GRANT_DELETE),
+    (Right::List, GRANT_LIST),
+    (Right::Hold, GRANT_HOLD),
+    (Right::Bypass, GRANT_BYPASS),
+];
 
 fn pack(new: &NewAccessKey) -> GrantSet {
     let bits = BITS.iter().filter(|(right, _)| new.grant.rights.contains(right));

@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Column {
     /// `applied` → [`Applied`](crate::journal::apply::Applied), `digest` → additive set digest, `counters` →
-    /// [`Counters`](crate::index::rows::Counters), `epoch` → `EpochStarted`. Left out of the digest.
+    /// [`Counters`](crate::index::rows::Counters), `epoch` → `EpochStarted`, `clock` → `ClockTicked`. Left out of the digest.
     Meta,
     /// Bucket id → `BucketCreated`.
     Bucket,
@@ -40,11 +40,15 @@ pub enum Column {
     Grant,
     /// Bucket id → `VersioningSet`; none where it is off.
     Versioning,
+    /// Bucket id → `ObjectLockSet`.
+    ObjectLock,
+    /// Upload → `UploadLocked`.
+    UploadLock,
 }
 
 impl Column {
     /// Every column, in a fixed order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Bucket,
         Self::BucketName,
@@ -62,6 +66,8 @@ impl Column {
         Self::Tenant,
         Self::Grant,
         Self::Versioning,
+        Self::ObjectLock,
+        Self::UploadLock,
     ];
 
     /// Name of the column family.
@@ -85,6 +91,8 @@ impl Column {
             Self::Tenant => "tenant",
             Self::Grant => "grant",
             Self::Versioning => "versioning",
+            Self::ObjectLock => "object_lock",
+            Self::UploadLock => "upload_lock",
         }
     }
 
@@ -109,6 +117,8 @@ impl Column {
             Self::Tenant => 14,
             Self::Grant => 15,
             Self::Versioning => 16,
+            Self::ObjectLock => 17,
+            Self::UploadLock => 18,
         }
     }
 

@@ -17,6 +17,8 @@ pub const META_DIGEST: &[u8] = b"digest";
 pub const META_COUNTERS: &[u8] = b"counters";
 /// Key in [`Column::Meta`] of the newest `EpochStarted`.
 pub const META_EPOCH: &[u8] = b"epoch";
+/// Key in [`Column::Meta`] of the newest `ClockTicked`.
+pub const META_CLOCK: &[u8] = b"clock";
 
 layout! {
     /// A data stripe that the journal names.

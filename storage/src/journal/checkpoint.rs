@@ -96,6 +96,7 @@ impl CheckpointWriter<'_> {
             lsn: Lsn(0),
             previous: StripeHash::ZERO,
             inner_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            retention_clock: 0,
             written_at: self.clock.wall_ms(),
         };
         let mut written = segment.append(&mender.disks, &head, payload[..].into())?;

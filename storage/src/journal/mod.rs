@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod checkpoint;
 pub mod recover;
+pub mod retention_clock;
 pub mod scan;
 pub mod sequencer;
 pub mod writer;

@@ -6,6 +6,7 @@ use kovcheg_format::id::{Lsn, StripeHash};
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::SegmentRow;
+use kovcheg_format::units::TimestampMs;
 use std::ops::ControlFlow;
 use zeroize::Zeroizing;
 
@@ -29,6 +30,8 @@ pub struct Recovered {
     pub bytes_read: u64,
     /// Whether the index was thrown away because it was not on the chain.
     pub index_discarded: bool,
+    /// Retention clock in the header of the newest stripe; `None` where the vault takes no writes and it cannot be read.
+    pub retention_clock: Option<TimestampMs>,
     /// Segments and journal files that were open when the last life ended.
     pub open_segments: Vec<SegmentRow>,
 }
@@ -72,7 +75,15 @@ pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(
         replay.index.flush()?;
     }
     let open_segments = open_segments(replay.index)?;
-    Ok(Recovered { last: chain.last(), replayed, bytes_read: chain.bytes_read(), index_discarded, open_segments })
+    let retention_clock = match newest_clock(replay) {
+        Err(error) if !replay.may_write => {
+            tracing::warn!(%error, "the retention clock of the newest journal stripe cannot be read");
+            None
+        }
+        other => Some(other?),
+    };
+    let (last, bytes_read) = (chain.last(), chain.bytes_read());
+    Ok(Recovered { last, replayed, bytes_read, index_discarded, retention_clock, open_segments })
 }
 
 /// Puts the chain's cursor where the index stands; an index that is not on the chain is wiped (R8), and a lost one filled from the
@@ -192,6 +203,17 @@ fn open_sealed(cipher: &MetadataCipher, stripe: &LoadedStripe) -> StorageResult<
     let sealed = stripe.payload.get(..header.inner_len as usize).unwrap_or(&[]);
     let aad = associated_data(header.pool, header.epoch, header.lsn, header.previous, header.retention_clock);
     cipher.open(&aad, sealed)
+}
+
+/// The retention clock of the newest stripe, by the word of the stripe itself, whose seal binds it.
+fn newest_clock(replay: &Replay<'_>) -> StorageResult<TimestampMs> {
+    let Some(applied) = read_applied(replay.index)? else { return Ok(0) };
+    let row: Option<SegmentRow> = rows::get(replay.index, Column::Segment, &key::segment(applied.journal))?;
+    let Some(row) = row else { return Ok(0) };
+    let is_it = |stripe: &LoadedStripe| (stripe.header.lsn, stripe.header.hash) == (applied.lsn, applied.hash);
+    let Some(stripe) = replay.mender.load_where(&row.opened, applied.offset, None, &is_it)? else { return Ok(0) };
+    open_sealed(replay.cipher, &stripe)?;
+    Ok(stripe.header.retention_clock)
 }
 
 fn open_segments(index: &dyn IndexRead) -> StorageResult<Vec<SegmentRow>> {

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use kovcheg_format::id::{DomainId, Epoch, Lsn, SegmentId, StripeHash, VersionId};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::{ChunkPlace, ChunksInlined};
+use kovcheg_policy::clock::ClockState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Clock;
@@ -20,6 +21,7 @@ use crate::config::EngineConfig;
 use crate::error::{StorageError, StorageResult};
 use crate::index::{Index, IndexRead};
 use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe};
+use crate::journal::retention_clock::RetentionClock;
 use crate::journal::writer::{JournalWriter, WrittenFrame};
 use crate::segment::store::{PlacedStripe, SegmentStore};
 
@@ -45,6 +47,8 @@ pub struct Moment<'a> {
     pub ordinal: u16,
     /// Wall clock.
     pub now: u64,
+    /// Retention clock (R12).
+    pub clock: ClockState,
 }
 
 impl Moment<'_> {
@@ -150,6 +154,8 @@ pub struct SequencerParts {
     pub index: Arc<dyn Index>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
+    /// Retention clock.
+    pub retention: Arc<RetentionClock>,
 }
 
 impl Sequencer {
@@ -333,7 +339,8 @@ impl Worker {
                 break;
             }
             let (lsn, now) = (self.parts.writer.next_lsn(), self.parts.clock.wall_ms());
-            let moment = Moment { view: &preview, lsn, ordinal, now };
+            let clock = self.parts.retention.now();
+            let moment = Moment { view: &preview, lsn, ordinal, now, clock };
             let proposed = (commit.propose)(&moment).and_then(checked);
             match proposed.and_then(|records| foresee(&mut preview, &records).map(|()| records)) {
                 Err(error) => (commit.done)(Err(error)),

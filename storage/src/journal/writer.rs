@@ -15,6 +15,7 @@ use crate::config::EngineConfig;
 use crate::disk::{DiskError, Payload};
 use crate::error::{StorageError, StorageResult};
 use crate::journal::apply::StripePlace;
+use crate::journal::retention_clock::RetentionClock;
 use crate::keys::keyring::MetadataCipher;
 use crate::segment::open::OpenSegment;
 use crate::segment::reader::SegmentReader;
@@ -41,6 +42,7 @@ pub struct JournalWriter {
     reader: Arc<SegmentReader>,
     ids: Arc<SegmentIds>,
     clock: Arc<dyn Clock>,
+    retention: Arc<RetentionClock>,
     cipher: Arc<MetadataCipher>,
     shard_len_max: u64,
     prewrite: u64,
@@ -56,7 +58,7 @@ impl JournalWriter {
     pub fn new(
         reader: Arc<SegmentReader>,
         ids: Arc<SegmentIds>,
-        clock: Arc<dyn Clock>,
+        (clock, retention): (Arc<dyn Clock>, Arc<RetentionClock>),
         cipher: Arc<MetadataCipher>,
         config: &EngineConfig,
         last: (Lsn, StripeHash),
@@ -65,6 +67,7 @@ impl JournalWriter {
             reader,
             ids,
             clock,
+            retention,
             cipher,
             shard_len_max: config.journal_shard_len,
             prewrite: config.journal_prewrite,
@@ -118,7 +121,8 @@ impl JournalWriter {
         let frame = Frame { records: all };
         let lsn = self.next_lsn();
         let disks = self.reader.mender().disks.clone();
-        let aad = associated_data(disks.pool, self.ids.epoch(), lsn, self.last.1, 0);
+        let retention_clock = self.retention.now().time;
+        let aad = associated_data(disks.pool, self.ids.epoch(), lsn, self.last.1, retention_clock);
         let mut payload = Payload::from(&self.cipher.seal(&aad, &frame.to_bytes())[..]);
         let inner_len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         payload.extend_from_slice(inline);
@@ -128,6 +132,7 @@ impl JournalWriter {
             lsn,
             previous: self.last.1,
             inner_len,
+            retention_clock,
             written_at: self.clock.wall_ms(),
         };
         let Some(file) = self.file.as_mut() else {

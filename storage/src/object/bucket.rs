@@ -7,7 +7,7 @@ use kovcheg_format::id::BucketId;
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Origin};
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile};
+use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Versioning, VersioningSet};
 
 use crate::error::{StorageError, StorageResult};
 use crate::identity::tenants;
@@ -66,11 +66,14 @@ pub fn propose_create(
         jurisdiction: 0,
         placement: 0,
         tier: 0,
-        object_lock: false,
+        object_lock: new.object_lock,
         created_at: moment.now,
         by: by.clone(),
     };
-    let records = vec![audit(moment, Action::CreateBucket, by, &new.name, ""), bucket.clone().into()];
+    let mut records = vec![audit(moment, Action::CreateBucket, by, &new.name, ""), bucket.clone().into()];
+    if new.object_lock {
+        records.push(VersioningSet { bucket: bucket.bucket, state: Versioning::Enabled, by: by.clone() }.into());
+    }
     Ok((bucket, records))
 }
 

@@ -65,7 +65,7 @@ impl Denials {
 
     /// The audit records that may be written now, most refusals first; what is left goes on counting and is in a later one.
     #[must_use]
-    pub fn due(&self, now: u64) -> Vec<Record> {
+    pub fn due(&self, now: u64, clock: u64) -> Vec<Record> {
         let mut waiting = self.waiting.lock();
         // A clock that was set back must not silence the trail.
         let early = waiting.written_at.is_some_and(|at| (at..at.saturating_add(WRITE_EVERY_MS)).contains(&now));
@@ -77,14 +77,14 @@ impl Denials {
         kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         kinds.truncate(RECORDS_PER_WRITE);
         let due = kinds.into_iter().filter_map(|(_, kind)| waiting.seen.remove_entry(&kind));
-        due.map(|(kind, seen)| record(kind, seen, now)).collect()
+        due.map(|(kind, seen)| record(kind, seen, (now, clock))).collect()
     }
 
     /// The audit records of everything noted and not yet written: for the end of a life.
     #[must_use]
-    pub fn take(&self, now: u64) -> Vec<Record> {
+    pub fn take(&self, now: u64, clock: u64) -> Vec<Record> {
         let seen = std::mem::take(&mut self.waiting.lock().seen);
-        seen.into_iter().map(|(kind, seen)| record(kind, seen, now)).collect()
+        seen.into_iter().map(|(kind, seen)| record(kind, seen, (now, clock))).collect()
     }
 
     /// Whether nothing was noted.
@@ -94,7 +94,7 @@ impl Denials {
     }
 }
 
-fn record(kind: Kind, seen: Seen, now: u64) -> Record {
+fn record(kind: Kind, seen: Seen, (at, retention_clock): (u64, u64)) -> Record {
     Audit {
         action: Action::Denied,
         by: seen.first,
@@ -104,8 +104,8 @@ fn record(kind: Kind, seen: Seen, now: u64) -> Record {
         verdict: Verdict::Deny,
         reasons: vec![kind.reason],
         count: seen.count,
-        at: now,
-        retention_clock: 0,
+        at,
+        retention_clock,
     }
     .into()
 }
@@ -156,7 +156,7 @@ mod tests {
             denials.note(by, &format!("bucket{number}"), &format!("key{number}"), "InvalidAccessKeyId on GET");
         }
         denials.note(from("AK", "[2001:db8::1]:7"), "b", "k", "InvalidAccessKeyId on GET");
-        let records = audits(denials.due(0));
+        let records = audits(denials.due(0, 0));
         assert_eq!(records.iter().map(|audit| audit.count).collect::<Vec<_>>(), [1000, 1]);
         assert_eq!(
             (records[0].by.actor.as_str(), records[0].bucket.as_str()),
@@ -175,13 +175,13 @@ mod tests {
                 noted += 1;
                 denials.note(from("AK", &format!("10.0.{second}.{number}:1")), "b", "k", "AccessDenied on GET");
             }
-            let records = audits(denials.due(second * 1000));
+            let records = audits(denials.due(second * 1000, 0));
             written += records.len();
             counted += records.iter().map(|audit| u64::from(audit.count)).sum::<u64>();
             assert!(denials.waiting.lock().seen.len() <= DISTINCT_MAX + 1);
         }
         assert_eq!(written, 3 * 16, "records in three minutes");
-        counted += audits(denials.take(180_000)).iter().map(|audit| u64::from(audit.count)).sum::<u64>();
+        counted += audits(denials.take(180_000, 0)).iter().map(|audit| u64::from(audit.count)).sum::<u64>();
         assert_eq!(counted, noted, "a refusal that is in no record");
     }
 
@@ -189,14 +189,14 @@ mod tests {
     fn a_single_refusal_is_written_at_once_and_a_clock_set_back_silences_nothing() {
         let denials = Denials::default();
         let note = || denials.note(from("AK", "10.0.0.1:1"), "b", "k", "AccessDenied on GET");
-        assert_eq!(denials.due(1_000_000).len(), 0);
+        assert_eq!(denials.due(1_000_000, 0).len(), 0);
         note();
-        assert_eq!(denials.due(1_000_000).len(), 1);
+        assert_eq!(denials.due(1_000_000, 0).len(), 1);
         note();
-        assert_eq!(denials.due(1_000_000 + WRITE_EVERY_MS - 1).len(), 0, "too early");
-        assert_eq!(denials.due(1_000_000 + WRITE_EVERY_MS).len(), 1);
+        assert_eq!(denials.due(1_000_000 + WRITE_EVERY_MS - 1, 0).len(), 0, "too early");
+        assert_eq!(denials.due(1_000_000 + WRITE_EVERY_MS, 0).len(), 1);
         note();
-        assert_eq!(denials.due(5).len(), 1, "the clock was set back");
+        assert_eq!(denials.due(5, 0).len(), 1, "the clock was set back");
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         let denials = Denials::default();
         let long = format!("a{}", "я".repeat(600));
         denials.note(from(&long, "nonsense"), &long, &long, "AccessDenied on PUT");
-        let audit = audits(denials.take(0)).remove(0);
+        let audit = audits(denials.take(0, 0)).remove(0);
         for text in [&audit.by.actor, &audit.bucket, &audit.key] {
             assert!(text.len() < TEXT_MAX + 1 && long.starts_with(text.as_str()), "{text}");
         }

@@ -1,12 +1,13 @@
 //! The guard: the only place that turns policy's Allow into a [`DeleteWarrant`], and the only maker of records that remove a
-//! version (L-1). It runs inside the sequencer, on the facts as they stand at that point of the order (R14).
+//! version or change its retention (L-1, L-2). It runs inside the sequencer, on the facts as they stand at that point of the order (R14).
 
 use kovcheg_format::id::{Lsn, VersionId};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict as AuditVerdict};
-use kovcheg_format::record::version::{VersionPut, VersionRemoved};
-use kovcheg_policy::facts::{RemovalCause, VersionRemoval};
-use kovcheg_policy::object_lock::may_remove;
+use kovcheg_format::record::version::{RetentionSet, VersionPut, VersionRemoved};
+use kovcheg_policy::Reason;
+use kovcheg_policy::facts::{RemovalCause, RetentionChange, VersionRemoval};
+use kovcheg_policy::object_lock::{may_remove, may_set_retention};
 use kovcheg_policy::verdict::Verdict;
 
 use crate::error::{StorageError, StorageResult};
@@ -41,40 +42,77 @@ pub fn permit(
     version: &VersionPut,
     bucket_name: &str,
     cause: RemovalCause,
+    bypass_governance: bool,
     by: &Origin,
 ) -> StorageResult<DeleteWarrant> {
-    // The retention clock does not run yet (R12): at 0 every retain-until lies in its future, which errs on the side of keeping.
-    let removal = VersionRemoval { facts: version.facts.clone(), bypass_governance: false, retention_clock: 0, cause };
+    let removal =
+        VersionRemoval { facts: version.facts.clone(), bypass_governance, retention_clock: moment.clock.time, cause };
     match may_remove(&removal) {
-        Verdict::Deny { reasons } => {
-            Err(StorageError::Refused { reasons: reasons.iter().map(|reason| reason.code().to_owned()).collect() })
-        }
+        Verdict::Deny { reasons } => Err(refused(&reasons)),
         Verdict::Allow { reasons } => {
             let action = match cause {
                 RemovalCause::Overwrite => Action::OverwriteVersion,
                 RemovalCause::ClientDelete | RemovalCause::AbortUpload => Action::DeleteVersion,
             };
-            let audit = Audit {
-                action,
-                by: by.clone(),
-                bucket: bucket_name.to_owned(),
-                key: version.key.clone(),
-                version: version.version,
-                verdict: AuditVerdict::Allow,
-                reasons: reasons.iter().map(|reason| reason.code().to_owned()).collect(),
-                count: 1,
-                at: moment.now,
-                retention_clock: version.facts.retention_clock,
-            };
+            let audit = audit_of(moment, action, by, (bucket_name, &version.key), codes(&reasons));
+            let audit = Audit { version: version.version, ..audit };
             let removed = VersionRemoved { bucket: version.bucket, key: version.key.clone(), version: version.version };
             Ok(DeleteWarrant { version: removed, audit, lsn: moment.lsn })
         }
     }
 }
 
+/// Asks policy whether the retention of a version may change. The records of it, audit first; [`StorageError::Refused`] carries the reasons.
+pub fn permit_retention(
+    moment: &Moment<'_>,
+    version: &VersionPut,
+    bucket_name: &str,
+    change: &RetentionChange,
+    by: &Origin,
+) -> StorageResult<[Record; 2]> {
+    let reasons = match may_set_retention(change) {
+        Verdict::Deny { reasons } => return Err(refused(&reasons)),
+        Verdict::Allow { reasons } => reasons,
+    };
+    let shown = |mode, until| format!("{mode:?} until {until}");
+    let mut because = codes(&reasons);
+    because.push(format!("was {}", shown(change.facts.retention, change.facts.retain_until)));
+    because.push(format!("is {}", shown(change.mode, change.retain_until)));
+    let audited = audit_of(moment, Action::SetRetention, by, (bucket_name, &version.key), because);
+    let set = RetentionSet {
+        bucket: version.bucket,
+        key: version.key.clone(),
+        version: version.version,
+        mode: change.mode,
+        retain_until: change.retain_until,
+        by: by.clone(),
+    };
+    Ok([Audit { version: version.version, ..audited }.into(), set.into()])
+}
+
+fn codes(reasons: &[Reason]) -> Vec<String> {
+    reasons.iter().map(|reason| reason.code().to_owned()).collect()
+}
+
+fn refused(reasons: &[Reason]) -> StorageError {
+    StorageError::Refused { reasons: codes(reasons) }
+}
+
 /// The audit record of an act that removes no version.
 #[must_use]
 pub fn audit(moment: &Moment<'_>, action: Action, by: &Origin, bucket: &str, key: &str) -> Record {
+    audit_of(moment, action, by, (bucket, key), Vec::new()).into()
+}
+
+/// [`audit`] with reasons, to be added to; `place` is bucket name and object key.
+#[must_use]
+pub fn audit_of(
+    moment: &Moment<'_>,
+    action: Action,
+    by: &Origin,
+    (bucket, key): (&str, &str),
+    reasons: Vec<String>,
+) -> Audit {
     Audit {
         action,
         by: by.clone(),
@@ -82,10 +120,9 @@ pub fn audit(moment: &Moment<'_>, action: Action, by: &Origin, bucket: &str, key
         key: key.to_owned(),
         version: VersionId::ZERO,
         verdict: AuditVerdict::Allow,
-        reasons: Vec::new(),
+        reasons,
         count: 1,
         at: moment.now,
-        retention_clock: 0,
+        retention_clock: moment.clock.time,
     }
-    .into()
 }

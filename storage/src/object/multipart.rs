@@ -14,13 +14,13 @@ use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::index::{Column, IndexRead, rows};
 use crate::journal::sequencer::Moment;
-use crate::object::bucket;
 use crate::object::guard::audit;
 use crate::object::manifest::ManifestBuilder;
 use crate::object::names::check_key;
 use crate::object::sink::{ChunkSink, Filled};
 use crate::object::types::{Found, NamedPart, NewUpload, NewVersion, PART_LEN_MIN, UploadRef};
-use crate::object::version::{Content, propose_put};
+use crate::object::version::{Content, propose_checked};
+use crate::object::{bucket, locks};
 
 /// An open upload, or [`StorageError::NoSuchUpload`].
 pub fn find(view: &dyn IndexRead, upload: &UploadRef) -> StorageResult<UploadCreated> {
@@ -40,6 +40,7 @@ pub fn propose_create(
 ) -> StorageResult<Vec<Record>> {
     check_key(object_key)?;
     let bucket = bucket::find(moment.view, bucket_name)?;
+    locks::check_new(moment, bucket_name, &new.lock)?;
     let created = UploadCreated {
         bucket: bucket.bucket,
         key: object_key.to_owned(),
@@ -53,7 +54,8 @@ pub fn propose_create(
         full_object: new.full_object,
         by: by.clone(),
     };
-    Ok(vec![created.into()])
+    let locked = locks::upload_record(upload, &new.lock);
+    Ok([Some(created.into()), locked].into_iter().flatten().collect())
 }
 
 /// Decides a part: the upload must still be open at this point of the order.
@@ -149,9 +151,11 @@ pub fn propose_complete(
         headers: created.headers.clone(),
         metadata: created.metadata.clone(),
         tags: created.tags.clone(),
+        lock: locks::of_upload(moment.view, upload.upload)?,
         ..new
     };
-    let (version, mut records) = propose_put(moment, &upload.bucket, &upload.key, composed.content.clone(), new, by)?;
+    let (version, mut records) =
+        propose_checked(moment, &upload.bucket, &upload.key, composed.content.clone(), new, by)?;
     records.push(ended(&created, UploadOutcome::Completed, by));
     Ok((version, records))
 }

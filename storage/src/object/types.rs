@@ -3,7 +3,8 @@
 use kovcheg_format::id::{TenantId, UploadId, VersionId};
 use kovcheg_format::record::bucket::{ChunkProfile, Namespace};
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
-use kovcheg_format::record::version::{Checksum, Pair, VersionPut};
+use kovcheg_format::record::version::{Checksum, Pair, RetentionMode, VersionPut};
+use kovcheg_format::units::TimestampMs;
 
 pub use kovcheg_policy::access::{Grant, Right};
 
@@ -25,6 +26,64 @@ pub struct NewBucket {
     pub namespace: Namespace,
     /// How objects are cut; `None` for the vault's default.
     pub profile: Option<ChunkProfile>,
+    /// Whether it has Object Lock, and with it keeps versions, from the start.
+    pub object_lock: bool,
+}
+
+/// A retention: as long as it lasts, the version stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// GOVERNANCE or COMPLIANCE.
+    pub mode: RetentionMode,
+    /// Until when, by the retention clock; milliseconds since 1970.
+    pub until: TimestampMs,
+}
+
+/// The locks that a new version asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewLock {
+    /// Retention, in place of the bucket's default.
+    pub retention: Option<Retention>,
+    /// Whether it comes under an S3 legal hold.
+    pub legal_hold: bool,
+}
+
+/// The retention that a bucket gives versions which ask for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefaultRetention {
+    /// Mode; without one there is no default.
+    pub mode: RetentionMode,
+    /// Days it lasts; 0 when it is counted in years.
+    pub days: u32,
+    /// Calendar years it lasts; 0 when it is counted in days.
+    pub years: u32,
+}
+
+impl Default for DefaultRetention {
+    fn default() -> Self {
+        Self { mode: RetentionMode::None, days: 0, years: 0 }
+    }
+}
+
+impl std::fmt::Display for DefaultRetention {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.mode, self.years) {
+            (RetentionMode::None, _) => out.write_str("Object Lock without a default"),
+            (mode, 0) => write!(out, "{mode:?} for {} days", self.days),
+            (mode, years) => write!(out, "{mode:?} for {years} years"),
+        }
+    }
+}
+
+/// Names a version as clients do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRef {
+    /// Bucket name.
+    pub bucket: String,
+    /// Object key.
+    pub key: String,
+    /// The version; `None` for the current one.
+    pub version: Option<VersionName>,
 }
 
 /// Sees every byte of a body, in order, on the engine's CPU workers: how a gateway computes MD5 and checksums without
@@ -73,6 +132,8 @@ pub struct NewVersion {
     pub checksums: Vec<Checksum>,
     /// Conditions.
     pub precondition: Precondition,
+    /// Locks it asks for.
+    pub lock: NewLock,
 }
 
 /// Everything about an upload but its parts.
@@ -88,6 +149,8 @@ pub struct NewUpload {
     pub checksum_kind: u8,
     /// Whether the checksum covers the full object.
     pub full_object: bool,
+    /// Locks that the object to be asks for.
+    pub lock: NewLock,
 }
 
 /// Names an upload as clients do.

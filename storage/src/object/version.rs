@@ -21,7 +21,7 @@ use crate::object::guard::permit;
 use crate::object::names::fits_xml;
 use crate::object::put::WrittenBody;
 use crate::object::types::{DeleteOutcome, Found, NewVersion, Precondition, VersionName};
-use crate::object::versioning;
+use crate::object::{locks, versioning};
 
 /// The current version of a key, if it is an object.
 pub fn current(view: &dyn IndexRead, bucket: &BucketCreated, object_key: &str) -> StorageResult<Option<VersionPut>> {
@@ -123,8 +123,21 @@ impl Content {
     }
 }
 
-/// Decides a put: the new version, and the removal of the one it replaces, if any.
+/// Decides a put: the new version with its locks, and the removal of the one it replaces, if any.
 pub fn propose_put(
+    moment: &Moment<'_>,
+    bucket_name: &str,
+    object_key: &str,
+    content: Content,
+    new: NewVersion,
+    by: &Origin,
+) -> StorageResult<(Found, Vec<Record>)> {
+    locks::check_new(moment, bucket_name, &new.lock)?;
+    propose_checked(moment, bucket_name, object_key, content, new, by)
+}
+
+/// [`propose_put`] of a version whose locks were checked when they were asked for: what took long to upload is kept all the same.
+pub fn propose_checked(
     moment: &Moment<'_>,
     bucket_name: &str,
     object_key: &str,
@@ -143,7 +156,7 @@ pub fn propose_put(
     };
     let mut records = Vec::new();
     if let Some(replaced) = &replaced {
-        let warrant = permit(moment, replaced, bucket_name, RemovalCause::Overwrite, by)?;
+        let warrant = permit(moment, replaced, bucket_name, RemovalCause::Overwrite, false, by)?;
         records.extend(warrant.execute());
     }
     let version = VersionPut {
@@ -163,7 +176,7 @@ pub fn propose_put(
         parts: content.parts,
         manifest: content.manifest,
         crc: content.crc,
-        facts: VersionFacts::free(0),
+        facts: locks::facts(moment, &bucket, &new.lock)?,
         by: by.clone(),
     };
     records.push(version.clone().into());
@@ -177,6 +190,7 @@ pub fn propose_delete(
     bucket_name: &str,
     object_key: &str,
     wanted: Option<VersionName>,
+    bypass_governance: bool,
     by: &Origin,
 ) -> StorageResult<(DeleteOutcome, Vec<Record>)> {
     let bucket = bucket::find(moment.view, bucket_name)?;
@@ -190,7 +204,7 @@ pub fn propose_delete(
     };
     let mut records = Vec::new();
     if let Some(version) = &removed {
-        let warrant = permit(moment, version, bucket_name, RemovalCause::ClientDelete, by)?;
+        let warrant = permit(moment, version, bucket_name, RemovalCause::ClientDelete, bypass_governance, by)?;
         records.extend(warrant.execute());
     }
     if wanted.is_none() && named {
@@ -236,7 +250,7 @@ fn delete_marker(
         parts: Vec::new(),
         manifest: Root::Inline(Vec::new()),
         crc: 0,
-        facts: VersionFacts::free(0),
+        facts: VersionFacts::free(moment.clock.time),
         by: by.clone(),
     })
 }

@@ -3,14 +3,14 @@
 use kovcheg_format::id::BucketId;
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
-use kovcheg_format::record::audit::{Action, Audit, Origin};
+use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::bucket::{Versioning, VersioningSet};
 
 use crate::error::{StorageError, StorageResult};
 use crate::index::{Column, IndexRead, rows};
 use crate::journal::sequencer::Moment;
-use crate::object::bucket;
-use crate::object::guard::audit;
+use crate::object::guard::audit_of;
+use crate::object::{bucket, locks};
 
 /// Whether a bucket keeps versions.
 pub fn state(view: &dyn IndexRead, bucket: BucketId) -> StorageResult<Versioning> {
@@ -32,11 +32,11 @@ pub fn propose_set(
             return Err(StorageError::InvalidArgument { what: "versioning", reason });
         }
         Versioning::Enabled => "enabled",
+        Versioning::Suspended if locks::state(moment.view, &bucket)?.is_some() => {
+            return Err(StorageError::InvalidBucketState("a bucket with Object Lock keeps versions for ever"));
+        }
         Versioning::Suspended => "suspended",
     };
-    let mut audited = audit(moment, Action::SetVersioning, by, bucket_name, "");
-    if let Record::Audit(Audit { reasons, .. }) = &mut audited {
-        reasons.push(reason.to_owned());
-    }
-    Ok(vec![audited, VersioningSet { bucket: bucket.bucket, state: wanted, by: by.clone() }.into()])
+    let audited = audit_of(moment, Action::SetVersioning, by, (bucket_name, ""), vec![reason.to_owned()]);
+    Ok(vec![audited.into(), VersioningSet { bucket: bucket.bucket, state: wanted, by: by.clone() }.into()])
 }

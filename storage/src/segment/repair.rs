@@ -147,6 +147,7 @@ impl Mender {
             lsn: header.lsn,
             previous: header.previous,
             inner_len: header.inner_len,
+            retention_clock: header.retention_clock,
             written_at: header.written_at,
         };
         let position = StripePosition {

@@ -43,6 +43,7 @@ impl Mender {
             lsn: header.lsn,
             previous: header.previous,
             inner_len: header.inner_len,
+            retention_clock: header.retention_clock,
             written_at: header.written_at,
         };
         let (k, m) = SPARE_CODE;

@@ -265,6 +265,7 @@ impl SegmentStore {
             lsn: Lsn(0),
             previous: StripeHash::ZERO,
             inner_len,
+            retention_clock: 0,
             written_at: self.clock.wall_ms(),
         };
         loop {

@@ -26,6 +26,8 @@ pub struct StripeHead {
     pub previous: StripeHash,
     /// Length of the frame (journal) or directory (data).
     pub inner_len: u32,
+    /// Retention clock, 0 where it is not read.
+    pub retention_clock: u64,
     /// Wall clock.
     pub written_at: u64,
 }
@@ -155,7 +157,7 @@ fn headers(
         payload_len: payload_len as u64,
         shard_len,
         inner_len: head.inner_len,
-        retention_clock: 0,
+        retention_clock: head.retention_clock,
         written_at: head.written_at,
     })
 }
@@ -263,6 +265,7 @@ mod tests {
                 lsn: Lsn(if data { 0 } else { 9 }),
                 previous: if data { StripeHash::ZERO } else { StripeHash([4; 32]) },
                 inner_len: (len / 2) as u32,
+                retention_clock: 6,
                 written_at: 5,
             };
             let place = StripePosition { pool: PoolId([1; 16]), segment: SegmentId(7), offset: 8192, k, m };

@@ -46,7 +46,9 @@ pub fn decide<T: Send + 'static>(
     decided.lock().take().ok_or(StorageError::Stopping("nothing was decided".into()))
 }
 
-fn empty() -> Commit {
+/// A commit without content, to be decided.
+#[must_use]
+pub fn empty() -> Commit {
     Commit::of(Box::new(|_| Ok(Vec::new())))
 }
 
@@ -57,7 +59,8 @@ pub fn create_bucket(engine: &Engine, name: &str) -> StorageResult<BucketCreated
 
 /// Makes a bucket of a tenant.
 pub fn create_bucket_of(engine: &Engine, tenant: TenantId, name: &str) -> StorageResult<BucketCreated> {
-    let new = NewBucket { name: name.to_owned(), tenant, namespace: Namespace::Flat, profile: None };
+    let new =
+        NewBucket { name: name.to_owned(), tenant, namespace: Namespace::Flat, profile: None, object_lock: false };
     let profile = engine.config.profile.clone();
     decide(engine, empty(), move |moment| bucket::propose_create(moment, &new, &profile, &origin()))
 }
@@ -125,7 +128,7 @@ pub fn get_range(engine: &Arc<Engine>, found: VersionPut, start: u64, end: u64) 
 /// Removes an object.
 pub fn delete(engine: &Engine, bucket_name: &str, key: &str) -> StorageResult<DeleteOutcome> {
     let (name, key) = (bucket_name.to_owned(), key.to_owned());
-    decide(engine, empty(), move |moment| propose_delete(moment, &name, &key, None, &origin()))
+    decide(engine, empty(), move |moment| propose_delete(moment, &name, &key, None, false, &origin()))
 }
 
 /// Removes the newest version of a key, whatever it is.
@@ -137,7 +140,7 @@ pub fn delete_newest(engine: &Engine, bucket_name: &str, key: &str) -> StorageRe
         let page = list_versions(moment.view, bucket.bucket, &query)?;
         let newest =
             page.versions.first().map(|(version, _)| VersionName::of(version)).ok_or(StorageError::NoSuchKey)?;
-        propose_delete(moment, &name, &key, Some(newest), &origin())
+        propose_delete(moment, &name, &key, Some(newest), false, &origin())
     })
 }
 

@@ -12,6 +12,7 @@
 pub mod conformance;
 pub mod driver;
 pub mod faults;
+pub mod locks;
 pub mod scratch;
 pub mod sim_disk;
 pub mod sim_medium;

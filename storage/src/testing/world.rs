@@ -1,6 +1,7 @@
 //! A vault on simulated disks that can be opened, cut off and opened again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kovcheg_format::superblock::FailureDomain;
@@ -20,6 +21,66 @@ pub struct FixedClock(pub u64);
 impl Clock for FixedClock {
     fn wall_ms(&self) -> u64 {
         self.0
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn synchronised(&self) -> bool {
+        true
+    }
+}
+
+/// A clock that is moved by hand. Its clones are the same clock.
+#[derive(Clone)]
+pub struct ManualClock(Arc<Hands>);
+
+struct Hands {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+    synchronised: AtomicBool,
+}
+
+impl ManualClock {
+    /// A synchronised clock that shows this.
+    #[must_use]
+    pub fn new(wall: u64) -> Self {
+        Self(Arc::new(Hands {
+            wall: AtomicU64::new(wall),
+            monotonic: AtomicU64::new(0),
+            synchronised: AtomicBool::new(true),
+        }))
+    }
+
+    /// Time passes, in which the process runs.
+    pub fn run(&self, ms: u64) {
+        self.0.wall.fetch_add(ms, Ordering::SeqCst);
+        self.0.monotonic.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// The wall clock is set.
+    pub fn set_wall(&self, ms: u64) {
+        self.0.wall.store(ms, Ordering::SeqCst);
+    }
+
+    /// Whether somebody vouches for the wall clock.
+    pub fn set_synchronised(&self, yes: bool) {
+        self.0.synchronised.store(yes, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall_ms(&self) -> u64 {
+        self.0.wall.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.monotonic.load(Ordering::SeqCst))
+    }
+
+    fn synchronised(&self) -> bool {
+        self.0.synchronised.load(Ordering::SeqCst)
     }
 }
 

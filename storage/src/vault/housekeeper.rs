@@ -1,4 +1,4 @@
-//! One quiet thread: writes waiting audit records of refusals, notes damage and disks that changed their state, looks whether every disk is still
+//! One quiet thread: writes waiting audit records of refusals and the retention clock, notes damage and disks that changed their state, looks whether every disk is still
 //! where it was, takes a checkpoint when the journal has grown enough, and once in each life removes what earlier ones left behind.
 
 use std::ops::ControlFlow;
@@ -46,6 +46,7 @@ impl Housekeeper {
                 write_denials(&engine);
                 write_damage(&engine);
                 write_disk_states(&engine);
+                write_clock(&engine);
                 checkpoint(&engine, &mut marks);
                 if !std::mem::replace(&mut cleaned, true) {
                     leftovers::remove(&engine);
@@ -160,11 +161,22 @@ pub(super) fn write_damage(engine: &Engine) {
     }
 }
 
+/// Has the journal know the retention clock, at least every minute (R12).
+fn write_clock(engine: &Engine) {
+    if engine.refusal().is_some() {
+        return;
+    }
+    let Some(ticked) = engine.retention.due() else { return };
+    if let Err(error) = engine.commit(Commit::of(Box::new(move |_| Ok(vec![ticked.into()])))) {
+        tracing::warn!(%error, "the retention clock is not in the journal yet");
+    }
+}
+
 fn write_denials(engine: &Engine) {
     if engine.denials.is_empty() || engine.refusal().is_some() {
         return;
     }
-    let records = engine.denials.due(engine.clock.wall_ms());
+    let records = engine.denials.due(engine.clock.wall_ms(), engine.retention.now().time);
     if records.is_empty() {
         return;
     }

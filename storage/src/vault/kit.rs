@@ -87,7 +87,7 @@ pub fn recover_key(options: &OpenOptions, code: &str) -> StorageResult<()> {
 }
 
 /// The first key slot that the code opens, or why none does.
-fn slot_of(found: &FoundPool, code: &str) -> StorageResult<usize> {
+pub(super) fn slot_of(found: &FoundPool, code: &str) -> StorageResult<usize> {
     let mut complaint = "the vault has no recovery kit".to_owned();
     for (at, slot) in found.newest.key_slots.iter().enumerate() {
         match open_slot(slot, found.newest.pool, code) {

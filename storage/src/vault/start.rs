@@ -1,20 +1,18 @@
 //! Wiring a vault at opening and letting go of it at the end; rebuilding the index.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use kovcheg_format::id::{DiskId, Epoch, Lsn, StripeHash};
+use kovcheg_format::id::{DiskId, Epoch};
 use kovcheg_format::keyring::SealedKeyring;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::pool::{DiskState, EpochStarted, Member, MembersChanged};
 use kovcheg_format::record::segment::{SegmentClosed, SegmentRow};
-use parking_lot::{Mutex, RwLock};
+use kovcheg_policy::clock::Resumption;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
-use crate::dedup::lookup::ChunkLookup;
 use crate::disk::open::open_disks;
 use crate::disk::set::DiskSet;
 use crate::engine::Engine;
@@ -24,20 +22,19 @@ use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Index, IndexError, rows};
 use crate::journal::recover::{Recovered, Replay, recover};
+use crate::journal::retention_clock::RetentionClock;
 use crate::journal::scan::Chain;
-use crate::journal::sequencer::{Commit, Moment, Sequencer, SequencerParts};
-use crate::journal::writer::JournalWriter;
+use crate::journal::sequencer::{Commit, Moment};
 use crate::keys::hierarchy::RootKey;
 use crate::keys::keyring::{Keyring, MetadataCipher};
 use crate::segment::files::{ShardFiles, name};
-use crate::segment::reader::SegmentReader;
 use crate::segment::repair::Mender;
-use crate::segment::store::{SegmentIds, SegmentStore};
 use crate::vault::epoch::{self, Begun};
 use crate::vault::first_start::{NewPool, make_if_new};
 use crate::vault::pool::{FoundPool, choose, slots, survey, write_refusal};
 use crate::vault::returning::Gate;
-use crate::vault::{OpenOptions, Parts, disk_states, index_dir, keyrings, operator, tail};
+use crate::vault::wiring::{Wiring, wire};
+use crate::vault::{OpenOptions, Parts, clock, disk_states, index_dir, keyrings, operator, tail};
 
 /// A vault that serves.
 pub struct Started {
@@ -127,13 +124,17 @@ pub fn check_parts(parts: &Parts) -> StorageResult<()> {
     }
 }
 
-struct Base {
-    found: FoundPool,
-    keyring: Keyring,
+/// A pool that was found or made, and its keys.
+pub struct Base {
+    /// Its disks.
+    pub found: FoundPool,
+    /// Its keys.
+    pub keyring: Keyring,
     /// The keyring as it should stand on every disk; `None` at the first start, which has just written it.
     sealed: Option<SealedKeyring>,
     recovery_code: Option<Zeroizing<String>>,
-    read_only: Option<String>,
+    /// Why it takes no writes, if so.
+    pub read_only: Option<String>,
 }
 
 /// Finds or makes the pool and opens its keys.
@@ -196,14 +197,19 @@ pub fn start(parts: Parts) -> StorageResult<Started> {
     if base.read_only.is_none() {
         cut_open_segments(&mender, &recovered)?;
     }
-    let mut engine = wire(&parts, &base, life.epoch, &mender, metadata.clone(), recovered.last)?;
+    let (retention, outcome) =
+        RetentionClock::resume(parts.clock.clone(), parts.index.as_ref(), recovered.retention_clock)?;
+    let retention = Arc::new(retention);
+    let wiring =
+        Wiring { parts: &parts, epoch: life.epoch, mender: &mender, retention: &retention, metadata: &metadata };
+    let mut engine = wire(&wiring, &base, recovered.last)?;
     if engine.read_only.is_none()
-        && let Err(error) = announce(&engine, &base.found, life.epoch, &recovered, &unproven)
+        && let Err(error) = announce(&engine, &base.found, &recovered, &unproven, outcome)
     {
         let reason = read_only_reason(error)?;
         drop(engine);
         base.read_only = Some(reason);
-        engine = wire(&parts, &base, life.epoch, &mender, metadata, recovered.last)?;
+        engine = wire(&wiring, &base, recovered.last)?;
     }
     if let Some(root) = identity::root(&engine)? {
         *engine.root_access_key.write() = root.access_key;
@@ -250,78 +256,22 @@ fn replay(
     recover(&Replay { mender, index, cipher, may_write }, &mut chain, &mut |_| ())
 }
 
-fn wire(
-    parts: &Parts,
-    base: &Base,
-    epoch: Epoch,
-    mender: &Arc<Mender>,
-    metadata: Arc<MetadataCipher>,
-    last: (Lsn, StripeHash),
-) -> StorageResult<Engine> {
-    let reader = Arc::new(SegmentReader::new(mender.clone(), parts.index.clone()));
-    let ids = Arc::new(match &base.read_only {
-        None => SegmentIds::new(epoch),
-        Some(reason) => SegmentIds::none(epoch, reason),
-    });
-    let store = Arc::new(SegmentStore::new(reader.clone(), ids.clone(), parts.clock.clone(), &parts.config));
-    let sequencer = match base.read_only {
-        Some(_) => None,
-        None => {
-            let clock = parts.clock.clone();
-            let writer = JournalWriter::new(reader.clone(), ids, clock.clone(), metadata.clone(), &parts.config, last);
-            let wired = SequencerParts { writer, store: store.clone(), index: parts.index.clone(), clock };
-            Some(Sequencer::start(wired, &parts.config)?)
-        }
-    };
-    let mut domains = HashMap::new();
-    for domain in base.keyring.domains() {
-        domains.extend(base.keyring.domain(domain).map(|cipher| (domain, Arc::new(cipher))));
-    }
-    Ok(Engine {
-        lookup: ChunkLookup::new(parts.index.clone(), parts.config.locality_ids),
-        config: parts.config.clone(),
-        clock: parts.clock.clone(),
-        disks: mender.disks.clone(),
-        index: parts.index.clone(),
-        reader,
-        store,
-        metadata,
-        domains: RwLock::new(domains),
-        keyring_written: Mutex::new(epoch.0 << 32),
-        sequencer,
-        read_only: base.read_only.clone(),
-        warnings: Mutex::new(warnings(base)),
-        uploads: std::sync::atomic::AtomicUsize::new(0),
-        denials: crate::object::denial::Denials::default(),
-        root_access_key: RwLock::new(String::new()),
-        root_override: RwLock::new(None),
-        kit_confirmed: std::sync::atomic::AtomicBool::new(kit_confirmed(&base.found)),
-    })
-}
-
-fn warnings(base: &Base) -> Vec<String> {
-    base.found.complaints.clone()
-}
-
-fn kit_confirmed(found: &FoundPool) -> bool {
-    found.newest.key_slots.iter().any(|slot| slot.confirmed)
-}
-
 /// The first records of a life: which stripe is the last that counts, who is here, which segments ended with the life before.
 fn announce(
     engine: &Engine,
     found: &FoundPool,
-    epoch: Epoch,
     recovered: &Recovered,
     unproven: &[DiskId],
+    outcome: Resumption,
 ) -> StorageResult<()> {
+    let retention = engine.retention.clone();
     let started = EpochStarted {
-        epoch,
+        epoch: engine.store.ids().epoch(),
         last_lsn: recovered.last.0,
         last_hash: recovered.last.1,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: engine.clock.wall_ms(),
-        retention_clock: 0,
+        retention_clock: retention.now().time,
     };
     let mut records: Vec<Record> = vec![started.into()];
     let members = found.newest.members.iter().map(|disk| member(engine, *disk, unproven)).collect();
@@ -329,7 +279,10 @@ fn announce(
     records.extend(
         recovered.open_segments.iter().map(|row| SegmentClosed { segment: row.opened.segment, len: row.len }.into()),
     );
-    engine.commit(Commit::of(Box::new(move |_| Ok(records))))
+    engine.commit(Commit::of(Box::new(move |moment| {
+        records.extend(clock::announce(moment, &retention, outcome));
+        Ok(records)
+    })))
 }
 
 fn member(engine: &Engine, disk: DiskId, unproven: &[DiskId]) -> Member {
@@ -371,7 +324,9 @@ pub fn finish(engine: &Arc<Engine>) -> StorageResult<()> {
             // put that is still on its way and names a stripe in it.
             let last = move |_: &Moment<'_>| {
                 let mut records = ending.store.close_all();
-                records.extend(ending.denials.take(ending.clock.wall_ms()));
+                let clock = ending.retention.now();
+                records.extend(ending.denials.take(ending.clock.wall_ms(), clock.time));
+                records.push(ending.retention.record(clock).into());
                 records.extend(disk_states::changes(&ending)?);
                 records.extend(ending.lookup.damage().due().into_iter().map(Record::from));
                 Ok(records)

@@ -9,6 +9,7 @@
 )]
 
 mod catch_up;
+mod clock;
 mod crash;
 mod decay;
 mod fences;
@@ -16,6 +17,8 @@ mod first_start;
 mod forced;
 mod forks;
 mod hang;
+mod lock_model;
+mod locks;
 mod nth_fault;
 mod opening;
 mod random_model;

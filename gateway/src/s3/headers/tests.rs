@@ -20,11 +20,6 @@ fn refused(name: &str, value: &str) -> String {
 #[test]
 fn what_is_not_built_is_refused_and_never_ignored() {
     let not_built = [
-        ("x-amz-object-lock-mode", "COMPLIANCE"),
-        ("x-amz-object-lock-retain-until-date", "2030-01-01T00:00:00Z"),
-        ("x-amz-object-lock-legal-hold", "ON"),
-        ("x-amz-bucket-object-lock-enabled", "true"),
-        ("x-amz-bypass-governance-retention", "true"),
         ("x-amz-server-side-encryption", "aws:kms"),
         ("x-amz-server-side-encryption", "aws:kms:dsse"),
         ("x-amz-server-side-encryption-aws-kms-key-id", "k"),

@@ -27,12 +27,18 @@ pub mod v1 {
             DeleteBucket = 2,
             /// A bucket began or ceased to keep versions; the reason says which.
             SetVersioning = 3,
+            /// A bucket got Object Lock, or another default retention; the reasons say what was and what is.
+            SetObjectLock = 4,
             /// A version was removed by a delete.
             DeleteVersion = 10,
             /// A version was replaced by a newer one in a bucket without versioning.
             OverwriteVersion = 11,
             /// A multipart upload was aborted.
             AbortUpload = 12,
+            /// The retention of a version was set; the reasons say why it may, what was and what is.
+            SetRetention = 13,
+            /// A version came under an S3 legal hold, or is no longer; the reason says which.
+            SetLegalHold = 14,
             /// Root credentials changed.
             ChangeRootCredentials = 30,
             /// A recovery kit was made.
@@ -51,6 +57,12 @@ pub mod v1 {
             DeleteAccessKey = 37,
             /// Requests were refused; `reasons` says why, `count` how many (aggregated above a rate).
             Denied = 40,
+            /// Time off was credited to the retention clock; the reason says how many milliseconds.
+            CreditClock = 45,
+            /// Time off was not credited, and the retention clock stands still; the reason says how many milliseconds.
+            DisputeClock = 46,
+            /// People accepted the wall clock as the retention clock's time.
+            AcceptClock = 47,
         }
     }
 

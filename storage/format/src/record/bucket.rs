@@ -1,12 +1,13 @@
 //! Records about buckets.
 
-pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet};
+pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet};
 
 /// First published layout.
 pub mod v1 {
     use crate::envelope::PLAIN_LEN_MAX;
     use crate::error::FormatError;
     use crate::id::{BucketId, DomainId, TenantId};
+    use crate::record::version::v1::RetentionMode;
 
     crate::code! {
         /// What keys mean in a bucket.
@@ -91,6 +92,32 @@ pub mod v1 {
             /// Who set it.
             pub by: crate::record::audit::Origin,
         }
+    }
+
+    crate::layout! {
+        /// A bucket has Object Lock from here on, and gives versions that ask for nothing this retention. Also its row in the index. Locks
+        /// are never off again; the default may go.
+        pub struct ObjectLockSet {
+            /// The bucket.
+            pub bucket: BucketId,
+            /// Mode of the default retention.
+            pub mode: RetentionMode,
+            /// Days it lasts; 0 when it is counted in years, or there is none.
+            pub days: u32,
+            /// Calendar years it lasts.
+            pub years: u32,
+            /// Who set it.
+            pub by: crate::record::audit::Origin,
+        }
+        check check_default_retention
+    }
+
+    fn check_default_retention(set: &ObjectLockSet) -> Result<(), FormatError> {
+        let lasts = usize::from(set.days > 0) + usize::from(set.years > 0);
+        if lasts != usize::from(set.mode != RetentionMode::None) {
+            return Err(FormatError::Invalid { what: "default retention" });
+        }
+        Ok(())
     }
 
     crate::layout! {

@@ -1,7 +1,8 @@
 //! Records about who may ask.
 
 pub use v1::{
-    CredentialRemoved, CredentialSet, GRANT_ALL, GRANT_DELETE, GRANT_LIST, GRANT_READ, GRANT_WRITE, GrantSet, TenantSet,
+    CredentialRemoved, CredentialSet, GRANT_ALL, GRANT_BYPASS, GRANT_DELETE, GRANT_HOLD, GRANT_LIST, GRANT_READ,
+    GRANT_WRITE, GrantSet, TenantSet,
 };
 
 /// First published layout.
@@ -18,8 +19,12 @@ pub mod v1 {
     pub const GRANT_DELETE: u8 = 4;
     /// May list.
     pub const GRANT_LIST: u8 = 8;
+    /// May set and clear legal holds.
+    pub const GRANT_HOLD: u8 = 16;
+    /// May bypass GOVERNANCE retention.
+    pub const GRANT_BYPASS: u8 = 32;
     /// Every right.
-    pub const GRANT_ALL: u8 = GRANT_READ | GRANT_WRITE | GRANT_DELETE | GRANT_LIST;
+    pub const GRANT_ALL: u8 = GRANT_READ | GRANT_WRITE | GRANT_DELETE | GRANT_LIST | GRANT_HOLD | GRANT_BYPASS;
 
     crate::layout! {
         /// An S3 access key. Also its row in the index, where the secret stays sealed under the metadata key.
@@ -56,7 +61,7 @@ pub mod v1 {
             pub note: String,
             /// Names of buckets; one that ends in `*` stands for all that begin so.
             pub buckets: Vec<String>,
-            /// Sum of [`GRANT_READ`], [`GRANT_WRITE`], [`GRANT_DELETE`], [`GRANT_LIST`].
+            /// Sum of [`GRANT_READ`], [`GRANT_WRITE`], [`GRANT_DELETE`], [`GRANT_LIST`], [`GRANT_HOLD`], [`GRANT_BYPASS`].
             pub rights: u8,
         }
         check check_grant

@@ -91,6 +91,8 @@ records! {
     DiskStateChanged(pool::DiskStateChanged) = 3 @ 1,
     /// A checkpoint of the index is durable and verified.
     CheckpointTaken(pool::CheckpointTaken) = 4 @ 1,
+    /// The retention clock was at this moment.
+    ClockTicked(pool::ClockTicked) = 5 @ 1,
     /// A segment or journal file exists from here on.
     SegmentOpened(segment::SegmentOpened) = 10 @ 1,
     /// A segment ends here.
@@ -109,16 +111,26 @@ records! {
     BucketDeleted(bucket::BucketDeleted) = 21 @ 1,
     /// A bucket began or ceased to keep versions.
     VersioningSet(bucket::VersioningSet) = 22 @ 1,
+    /// A bucket has Object Lock, with this default retention.
+    ObjectLockSet(bucket::ObjectLockSet) = 23 @ 1,
     /// An object version exists.
     VersionPut(version::VersionPut) = 30 @ 1,
     /// An object version is gone.
     VersionRemoved(version::VersionRemoved) = 31 @ 1,
+    /// The retention of an object version changed.
+    RetentionSet(version::RetentionSet) = 32 @ 1,
+    /// An object version came under a legal hold, or is no longer.
+    LegalHoldSet(version::LegalHoldSet) = 33 @ 1,
+    /// The tags of an object version changed.
+    TagsSet(version::TagsSet) = 34 @ 1,
     /// A multipart upload is open.
     UploadCreated(upload::UploadCreated) = 40 @ 1,
     /// A part of an upload is stored.
     PartPut(upload::PartPut) = 41 @ 1,
     /// An upload was completed or aborted.
     UploadEnded(upload::UploadEnded) = 42 @ 1,
+    /// The object that an upload is to become asks for locks.
+    UploadLocked(upload::UploadLocked) = 43 @ 1,
     /// An act that changes or refuses something, before its effect.
     Audit(audit::Audit) = 50 @ 1,
     /// An S3 access key exists or changed.

@@ -1,6 +1,6 @@
-//! Records about the pool itself: epochs, members, disk states, checkpoints.
+//! Records about the pool itself: epochs, members, disk states, checkpoints, the retention clock.
 
-pub use v1::{CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged};
+pub use v1::{CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged};
 
 /// First published layout.
 pub mod v1 {
@@ -104,6 +104,19 @@ pub mod v1 {
             pub rows: u64,
             /// Canonical digest of the index.
             pub digest: [u8; 32],
+        }
+    }
+    crate::layout! {
+        /// The retention clock was at this moment (R12). Also its row in the index.
+        pub struct ClockTicked {
+            /// Its time.
+            pub retention_clock: u64,
+            /// Wall clock at that moment.
+            pub wall: u64,
+            /// Time off that was credited and not regained yet, milliseconds.
+            pub credited: u64,
+            /// Whether it stands still until people accept a time.
+            pub disputed: bool,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Records about multipart uploads.
 
-pub use v1::{PART_NUMBER_MAX, PartPut, UploadCreated, UploadEnded, UploadOutcome};
+pub use v1::{PART_NUMBER_MAX, PartPut, UploadCreated, UploadEnded, UploadLocked, UploadOutcome};
 
 /// First published layout.
 pub mod v1 {
     use crate::error::FormatError;
     use crate::id::{BucketId, DomainId, UploadId};
     use crate::manifest::Root;
-    use crate::record::version::v1::{Checksum, Pair};
+    use crate::record::version::v1::{Checksum, Pair, RetentionMode};
 
     /// Highest number of a part, as in S3.
     pub const PART_NUMBER_MAX: u16 = 10_000;
@@ -37,6 +37,20 @@ pub mod v1 {
             pub full_object: bool,
             /// Who opened it.
             pub by: crate::record::audit::Origin,
+        }
+    }
+
+    crate::layout! {
+        /// The object that an upload is to become asks for these locks. Also its row in the index.
+        pub struct UploadLocked {
+            /// The upload.
+            pub upload: UploadId,
+            /// Retention mode.
+            pub mode: RetentionMode,
+            /// Retain-until; 0 without a mode.
+            pub retain_until: u64,
+            /// Whether it comes under an S3 legal hold.
+            pub legal_hold: bool,
         }
     }
 

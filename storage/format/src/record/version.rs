@@ -1,12 +1,14 @@
 //! Records about object versions.
 
 pub use v1::{
-    Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved,
+    Checksum, ChecksumKind, LegalHoldSet, Pair, PartMark, RetentionMode, RetentionSet, TagsSet, VersionFacts,
+    VersionKind, VersionPut, VersionRemoved,
 };
 
 /// First published layout.
 pub mod v1 {
     use crate::codec::Blob;
+    use crate::error::FormatError;
     use crate::id::{BucketId, DomainId, VersionId};
     use crate::manifest::Root;
 
@@ -170,6 +172,62 @@ pub mod v1 {
             pub key: String,
             /// The version.
             pub version: VersionId,
+        }
+    }
+    crate::layout! {
+        /// The retention of an object version changed. Its audit record stands before it.
+        pub struct RetentionSet {
+            /// Bucket.
+            pub bucket: BucketId,
+            /// Object key.
+            pub key: String,
+            /// The version.
+            pub version: VersionId,
+            /// Mode from here on.
+            pub mode: RetentionMode,
+            /// Retain-until from here on, by the retention clock; 0 without a mode.
+            pub retain_until: u64,
+            /// Who set it.
+            pub by: crate::record::audit::Origin,
+        }
+        check check_retention
+    }
+
+    fn check_retention(set: &RetentionSet) -> Result<(), FormatError> {
+        if set.mode == RetentionMode::None && set.retain_until != 0 {
+            return Err(FormatError::Invalid { what: "retention" });
+        }
+        Ok(())
+    }
+
+    crate::layout! {
+        /// An object version came under an S3 legal hold, or is no longer. Its audit record stands before it.
+        pub struct LegalHoldSet {
+            /// Bucket.
+            pub bucket: BucketId,
+            /// Object key.
+            pub key: String,
+            /// The version.
+            pub version: VersionId,
+            /// Whether it is under one from here on.
+            pub on: bool,
+            /// Who set it.
+            pub by: crate::record::audit::Origin,
+        }
+    }
+    crate::layout! {
+        /// The tags of an object version, in place of those it had. Its own audit record.
+        pub struct TagsSet {
+            /// Bucket.
+            pub bucket: BucketId,
+            /// Object key.
+            pub key: String,
+            /// The version.
+            pub version: VersionId,
+            /// Tags.
+            pub tags: Vec<Pair>,
+            /// Who set them.
+            pub by: crate::record::audit::Origin,
         }
     }
 }

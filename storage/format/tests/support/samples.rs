@@ -15,21 +15,22 @@ use kovcheg_format::manifest::{Child, Entry, Node, Root};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
-    BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet,
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
 };
 use kovcheg_format::record::identity::{
     CredentialRemoved, CredentialSet, GRANT_LIST, GRANT_WRITE, GrantSet, TenantSet,
 };
 use kovcheg_format::record::pool::{
-    CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
+    CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
 use kovcheg_format::record::segment::{
     CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened,
     SegmentRow, StripeAdded,
 };
-use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
+use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked, UploadOutcome};
 use kovcheg_format::record::version::{
-    Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved,
+    Checksum, ChecksumKind, LegalHoldSet, Pair, PartMark, RetentionMode, RetentionSet, TagsSet, VersionFacts,
+    VersionKind, VersionPut, VersionRemoved,
 };
 use kovcheg_format::shard::{CODEC_RS_GF8, ShardHeader, StripeKind, stripe_hash};
 use kovcheg_format::superblock::{COPIES, FailureDomain, KeySlot, KeySlotKind, Superblock};
@@ -144,6 +145,7 @@ fn pool_records() -> Vec<Record> {
             digest: run(0x62),
         }
         .into(),
+        ClockTicked { retention_clock: AT - 1, wall: AT, credited: 86_400_000, disputed: true }.into(),
     ]
 }
 
@@ -185,8 +187,34 @@ fn object_records() -> Vec<Record> {
         .into(),
         BucketDeleted { bucket: BucketId(5), by: origin() }.into(),
         VersioningSet { bucket: BucketId(5), state: Versioning::Suspended, by: origin() }.into(),
+        ObjectLockSet { bucket: BucketId(5), mode: RetentionMode::Compliance, days: 0, years: 5, by: origin() }.into(),
         version_put().into(),
         VersionRemoved { bucket: BucketId(5), key: "dumps/база.sql".into(), version: VersionId(run(0x50)) }.into(),
+        RetentionSet {
+            bucket: BucketId(5),
+            key: "dumps/база.sql".into(),
+            version: VersionId(run(0x50)),
+            mode: RetentionMode::Compliance,
+            retain_until: AT + 2,
+            by: origin(),
+        }
+        .into(),
+        LegalHoldSet {
+            bucket: BucketId(5),
+            key: "dumps/база.sql".into(),
+            version: VersionId(run(0x50)),
+            on: true,
+            by: origin(),
+        }
+        .into(),
+        TagsSet {
+            bucket: BucketId(5),
+            key: "dumps/база.sql".into(),
+            version: VersionId(run(0x50)),
+            tags: vec![pair("система", "ledger")],
+            by: origin(),
+        }
+        .into(),
         UploadCreated {
             bucket: BucketId(5),
             key: "dumps/big".into(),
@@ -218,6 +246,13 @@ fn object_records() -> Vec<Record> {
             upload: UploadId(run(0x51)),
             outcome: UploadOutcome::Aborted,
             by: origin(),
+        }
+        .into(),
+        UploadLocked {
+            upload: UploadId(run(0x51)),
+            mode: RetentionMode::Governance,
+            retain_until: AT + 3,
+            legal_hold: true,
         }
         .into(),
     ]

@@ -13,19 +13,20 @@ use kovcheg_format::manifest::{Child, Entry, INLINE_ENTRIES_MAX, LEVEL_MAX, Node
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
-    BucketCreated, BucketDeleted, ChunkProfile, Namespace, Versioning, VersioningSet,
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
 };
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GRANT_ALL, GrantSet, TenantSet};
 use kovcheg_format::record::pool::{
-    CheckpointTaken, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
+    CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
 use kovcheg_format::record::segment::{
     ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, NodeAdded, SegmentClosed, SegmentOpened, SegmentRow,
     StripeAdded,
 };
-use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadOutcome};
+use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked, UploadOutcome};
 use kovcheg_format::record::version::{
-    Checksum, ChecksumKind, Pair, PartMark, RetentionMode, VersionFacts, VersionKind, VersionPut, VersionRemoved,
+    Checksum, ChecksumKind, LegalHoldSet, Pair, PartMark, RetentionMode, RetentionSet, TagsSet, VersionFacts,
+    VersionKind, VersionPut, VersionRemoved,
 };
 use kovcheg_format::shard::{CODEC_RS_GF8, SHARD_LEN_MAX, SHARD_LEN_UNIT, ShardHeader, StripeKind, WHOLE_BLOCKS_MIN};
 use kovcheg_format::superblock::{FailureDomain, KeySlot, KeySlotKind, Superblock};
@@ -84,6 +85,7 @@ macro_rules! fields {
     };
 }
 
+mod lock;
 mod segment;
 
 impl Any for String {
@@ -441,6 +443,7 @@ any_record! {
     MembersChanged(MembersChanged),
     DiskStateChanged(DiskStateChanged),
     CheckpointTaken(CheckpointTaken),
+    ClockTicked(ClockTicked),
     SegmentOpened(SegmentOpened),
     SegmentClosed(SegmentClosed),
     StripeAdded(StripeAdded),
@@ -450,11 +453,16 @@ any_record! {
     BucketCreated(BucketCreated),
     BucketDeleted(BucketDeleted),
     VersioningSet(VersioningSet),
+    ObjectLockSet(ObjectLockSet),
     VersionPut(VersionPut),
     VersionRemoved(VersionRemoved),
+    RetentionSet(RetentionSet),
+    LegalHoldSet(LegalHoldSet),
+    TagsSet(TagsSet),
     UploadCreated(UploadCreated),
     PartPut(PartPut),
     UploadEnded(UploadEnded),
+    UploadLocked(UploadLocked),
     Audit(Audit),
     CredentialSet(CredentialSet),
     CredentialRemoved(CredentialRemoved),

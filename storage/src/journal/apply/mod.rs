@@ -16,19 +16,19 @@ use kovcheg_format::codec::Encode;
 use kovcheg_format::frame::Frame;
 use kovcheg_format::id::{BucketId, DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, VersioningSet};
+use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ObjectLockSet, VersioningSet};
 use kovcheg_format::record::identity::CredentialRemoved;
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
     CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow,
     StripeAdded,
 };
-use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded};
-use kovcheg_format::record::version::{VersionKind, VersionPut, VersionRemoved};
+use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked};
+use kovcheg_format::record::version::{VersionFacts, VersionKind, VersionPut, VersionRemoved};
 use kovcheg_format::shard::disk_len;
 use kovcheg_format::{key, layout};
 
-use crate::index::rows::{self, META_APPLIED, META_EPOCH, StripeRow};
+use crate::index::rows::{self, META_APPLIED, META_CLOCK, META_EPOCH, StripeRow};
 use crate::index::{Column, IndexError, IndexRead};
 
 pub use overlay::Overlay;
@@ -104,6 +104,7 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::MembersChanged(members) => members_changed(overlay, members),
         Record::DiskStateChanged(changed) => disk_state_changed(overlay, changed),
         Record::CheckpointTaken(taken) => overlay.put(Column::Checkpoint, key::lsn(taken.lsn), taken.to_bytes()),
+        Record::ClockTicked(ticked) => overlay.put(Column::Meta, META_CLOCK.to_vec(), ticked.to_bytes()),
         Record::SegmentOpened(opened) => segment_opened(overlay, opened),
         Record::SegmentClosed(closed) => segment_closed(overlay, closed),
         Record::StripeAdded(added) => stripe_added(overlay, added),
@@ -115,11 +116,23 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::BucketCreated(created) => bucket_created(overlay, created),
         Record::BucketDeleted(deleted) => bucket_deleted(overlay, deleted),
         Record::VersioningSet(set) => versioning_set(overlay, set),
+        Record::ObjectLockSet(set) => object_lock_set(overlay, set),
         Record::VersionPut(version) => version_put(overlay, version),
         Record::VersionRemoved(removed) => version_removed(overlay, removed),
+        Record::RetentionSet(set) => change_facts(overlay, &key::version(set.bucket, &set.key, set.version), |facts| {
+            facts.retention = set.mode;
+            facts.retain_until = set.retain_until;
+        }),
+        Record::LegalHoldSet(set) => change_facts(overlay, &key::version(set.bucket, &set.key, set.version), |facts| {
+            facts.legal_hold = set.on;
+        }),
+        Record::TagsSet(set) => change_version(overlay, &key::version(set.bucket, &set.key, set.version), |version| {
+            version.tags.clone_from(&set.tags);
+        }),
         Record::UploadCreated(upload) => upload_created(overlay, upload),
         Record::PartPut(part) => part_put(overlay, part),
         Record::UploadEnded(ended) => upload_ended(overlay, ended),
+        Record::UploadLocked(locked) => upload_locked(overlay, locked),
         Record::CredentialSet(set) => {
             overlay.put(Column::Credential, set.access_key.clone().into_bytes(), set.to_bytes())
         }
@@ -268,6 +281,7 @@ fn bucket_deleted(overlay: &mut Overlay<'_>, deleted: &BucketDeleted) -> Result<
         overlay.remove(Column::BucketName, created.name.into_bytes())?;
     }
     overlay.remove(Column::Versioning, id.clone())?;
+    overlay.remove(Column::ObjectLock, id.clone())?;
     overlay.remove(Column::Bucket, id)
 }
 
@@ -278,6 +292,37 @@ fn versioning_set(overlay: &mut Overlay<'_>, set: &VersioningSet) -> Result<(), 
         return Ok(());
     }
     overlay.put(Column::Versioning, id, set.to_bytes())
+}
+
+fn object_lock_set(overlay: &mut Overlay<'_>, set: &ObjectLockSet) -> Result<(), IndexError> {
+    let id = key::bucket(set.bucket);
+    if overlay.get(Column::Bucket, &id)?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.put(Column::ObjectLock, id, set.to_bytes())
+}
+
+/// Changes what policy looks at of a version that is there.
+fn change_facts(
+    overlay: &mut Overlay<'_>,
+    key: &[u8],
+    change: impl FnOnce(&mut VersionFacts),
+) -> Result<(), IndexError> {
+    change_version(overlay, key, |version| change(&mut version.facts))
+}
+
+fn change_version(
+    overlay: &mut Overlay<'_>,
+    key: &[u8],
+    change: impl FnOnce(&mut VersionPut),
+) -> Result<(), IndexError> {
+    let Some(mut version) = rows::get::<VersionPut>(overlay, Column::Version, key)? else {
+        overlay.note_orphan();
+        return Ok(());
+    };
+    change(&mut version);
+    overlay.put(Column::Version, key.to_vec(), version.to_bytes())
 }
 
 fn version_put(overlay: &mut Overlay<'_>, put: &VersionPut) -> Result<(), IndexError> {
@@ -332,6 +377,14 @@ fn upload_created(overlay: &mut Overlay<'_>, upload: &UploadCreated) -> Result<(
     overlay.put(Column::Upload, key, upload.to_bytes())
 }
 
+fn upload_locked(overlay: &mut Overlay<'_>, locked: &UploadLocked) -> Result<(), IndexError> {
+    if overlay.get(Column::Part, &key::part(locked.upload, PART_OF_UPLOAD))?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.put(Column::UploadLock, key::upload_lock(locked.upload), locked.to_bytes())
+}
+
 fn part_put(overlay: &mut Overlay<'_>, part: &PartPut) -> Result<(), IndexError> {
     if part.number == PART_OF_UPLOAD {
         return Err(IndexError::Record { record: "PartPut", reason: "a part has number 0" });
@@ -352,6 +405,7 @@ fn upload_ended(overlay: &mut Overlay<'_>, ended: &UploadEnded) -> Result<(), In
     for part in keys_with_prefix(overlay, Column::Part, &ended.upload.0)? {
         overlay.remove(Column::Part, part)?;
     }
+    overlay.remove(Column::UploadLock, key::upload_lock(ended.upload))?;
     overlay.remove(Column::Upload, key)
 }
 

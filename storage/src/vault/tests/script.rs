@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kovcheg_format::id::{ChunkId, UploadId};
 use kovcheg_format::record::segment::ChunkRow;
+use kovcheg_format::record::version::{Pair, RetentionMode};
 
 use super::bytes;
 use crate::engine::Engine;
@@ -14,13 +15,16 @@ use crate::error::{StorageError, StorageResult};
 use crate::identity::access_keys::{self, NewAccessKey};
 use crate::index::memory::MemoryIndex;
 use crate::index::{Column, rows};
-use crate::object::types::{Grant, Right, UploadRef};
+use crate::object::types::{DefaultRetention, Grant, NewLock, Retention, Right, UploadRef, VersionRef};
 use crate::object::version;
 use crate::testing::driver::{
     abort, complete, copy_object, copy_part, create_bucket, create_upload, delete, delete_bucket, delete_newest,
     keep_versions, origin, put, put_part,
 };
 use crate::testing::faults::{Effect, OpKind, Rng, Rule};
+use crate::testing::locks::{
+    create_locked_bucket, create_locked_upload, put_locked, set_default, set_hold, set_retention, set_tags,
+};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
 use crate::vault::Vault;
@@ -50,6 +54,20 @@ pub enum Step {
     Mark,
     /// Removes the newest version or marker there.
     Undo,
+    /// Makes the bucket `held`, with Object Lock.
+    Held,
+    /// Gives it a default retention.
+    HeldDefault,
+    /// Puts a version there; seed of its content.
+    HeldPut(u64),
+    /// Extends the retention of the newest version there.
+    Retain,
+    /// Sets or clears the legal hold of the newest version there.
+    Hold(bool),
+    /// Tags the newest version there.
+    Tag,
+    /// Opens an upload there, whose object is to be locked.
+    HeldUpload,
     /// Opens upload `n`.
     Upload(u8),
     /// Puts a part.
@@ -121,11 +139,19 @@ pub fn steps(seed: u64) -> Vec<Step> {
                 Step::Keep,
                 Step::Version(2),
                 Step::Mark,
+                Step::Held,
+                Step::HeldPut(4),
+                Step::HeldDefault,
+                Step::HeldPut(5),
+                Step::Hold(true),
                 Step::Reopen(vec![5]),
             ]),
-            2 => steps.extend([Step::Complete(2), Step::Reopen(vec![]), Step::Fault(1)]),
+            2 => steps.extend([Step::Retain, Step::Complete(2), Step::Reopen(vec![]), Step::Fault(1)]),
             3 => steps.extend([
                 Step::Disable(0),
+                Step::HeldUpload,
+                Step::Hold(false),
+                Step::Tag,
                 Step::Version(3),
                 Step::Undo,
                 Step::Undo,
@@ -177,6 +203,35 @@ fn newest_kept(state: &State) -> String {
     kept_name(versions_kept(state).saturating_sub(1))
 }
 
+/// The wall clock of the script, which is also its retention clock.
+const NOW: u64 = 1_700_000_000_000;
+const DAY: u64 = 24 * 3600 * 1000;
+/// The default retention that the bucket `held` gets.
+const HELD_DEFAULT: DefaultRetention = DefaultRetention { mode: RetentionMode::Compliance, days: 3, years: 0 };
+/// Byte of the upload there.
+const HELD_UPLOAD: u8 = 99;
+
+/// Locks, in a state.
+pub fn lock_text(mode: RetentionMode, until: u64, hold: bool) -> Vec<u8> {
+    let days = until.saturating_sub(NOW) / DAY;
+    format!("{mode:?} {until} ({days} d){}", if hold { " held" } else { "" }).into_bytes()
+}
+
+/// The versions in the bucket `held`, from the oldest, with their locks.
+fn held(state: &State) -> Vec<(String, String)> {
+    let text = |locks: &Arc<Vec<u8>>| String::from_utf8(locks.to_vec()).unwrap();
+    state
+        .iter()
+        .filter(|(name, _)| name.starts_with("held#"))
+        .map(|(name, locks)| (name.clone(), text(locks)))
+        .collect()
+}
+
+/// The newest version in the bucket `held`.
+fn held_newest() -> VersionRef {
+    VersionRef { bucket: "held".into(), key: "h".into(), version: None }
+}
+
 /// The state after a step.
 #[must_use]
 pub fn next(state: &State, step: &Step) -> State {
@@ -203,6 +258,33 @@ pub fn next(state: &State, step: &Step) -> State {
         Step::Version(seed) => drop(state.insert(kept(&state), Arc::new(bytes(*seed, 3000)))),
         Step::Mark => drop(state.insert(kept(&state), Arc::new(MARKER.to_vec()))),
         Step::Undo => drop(state.remove(&newest_kept(&state))),
+        Step::Held => {
+            state.insert("held/".into(), Arc::default());
+            state.insert("held!".into(), Arc::default());
+            state.insert("held$".into(), Arc::new(DefaultRetention::default().to_string().into_bytes()));
+        }
+        Step::HeldDefault => drop(state.insert("held$".into(), Arc::new(HELD_DEFAULT.to_string().into_bytes()))),
+        Step::HeldPut(_) => {
+            let name = format!("held#{:03}", held(&state).len());
+            let has_default = state["held$"].as_slice() == HELD_DEFAULT.to_string().as_bytes();
+            let until = if has_default { NOW + 3 * DAY } else { 0 };
+            let mode = if has_default { HELD_DEFAULT.mode } else { RetentionMode::None };
+            state.insert(name, Arc::new(lock_text(mode, until, false)));
+        }
+        Step::Retain | Step::Hold(_) => {
+            let (name, now) = held(&state).pop().unwrap();
+            let (until, hold) = match step {
+                Step::Hold(on) => (if now.contains("5 d") { 5 } else { 3 }, *on),
+                _ => (5, now.ends_with("held")),
+            };
+            state.insert(name, Arc::new(lock_text(HELD_DEFAULT.mode, NOW + until * DAY, hold)));
+        }
+        Step::Tag => drop(state.insert("held tags".into(), Arc::new(b"a=b".to_vec()))),
+        Step::HeldUpload => {
+            let upload = UploadId([HELD_UPLOAD; 16]);
+            state.insert(format!("ledger?{upload}/0"), Arc::default());
+            state.insert(format!("locks of {upload}"), Arc::new(lock_text(HELD_DEFAULT.mode, NOW + 7 * DAY, true)));
+        }
         Step::Upload(n) => drop(state.insert(part(*n, 0), Arc::default())),
         Step::Part(n, number, seed, len) => drop(state.insert(part(*n, *number), Arc::new(bytes(*seed, *len)))),
         Step::Complete(n) => {
@@ -240,6 +322,20 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
         Step::Version(seed) => put(engine, "kept", "k", &bytes(*seed, 3000)).map(drop),
         Step::Mark => delete(engine, "kept", "k").map(drop),
         Step::Undo => delete_newest(engine, "kept", "k").map(drop),
+        Step::Held => create_locked_bucket(engine, "held").map(drop),
+        Step::HeldDefault => set_default(engine, "held", HELD_DEFAULT),
+        Step::HeldPut(seed) => put_locked(engine, ("held", "h"), &bytes(*seed, 500), NewLock::default()).map(drop),
+        Step::Retain => {
+            let longer = Retention { mode: HELD_DEFAULT.mode, until: NOW + 5 * DAY };
+            set_retention(engine, &held_newest(), Some(longer), false)
+        }
+        Step::Hold(on) => set_hold(engine, &held_newest(), *on),
+        Step::Tag => set_tags(engine, &held_newest(), vec![Pair { name: "a".into(), value: "b".into() }]),
+        Step::HeldUpload => {
+            let upload = UploadRef { bucket: "held".into(), key: "u".into(), upload: UploadId([HELD_UPLOAD; 16]) };
+            let retention = Some(Retention { mode: HELD_DEFAULT.mode, until: NOW + 7 * DAY });
+            create_locked_upload(engine, &upload, NewLock { retention, legal_hold: true })
+        }
         Step::Upload(n) => create_upload(engine, &upload_ref(*n)).map(drop),
         Step::Part(n, number, seed, len) => {
             let etag = number.to_string();

@@ -183,6 +183,7 @@ fn a_forged_stripe_at_the_end_is_not_there() {
         lsn: Lsn(last.lsn.0 + 1),
         previous: last.hash,
         inner_len: 2_000,
+        retention_clock: 0,
         written_at: 0,
     };
     let offset = last.offset + last.disk_len();

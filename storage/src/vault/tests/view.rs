@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use kovcheg_format::record::bucket::Versioning;
-use kovcheg_format::record::upload::{PartPut, UploadCreated};
+use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadLocked};
 use kovcheg_format::record::version::{VersionKind, VersionPut};
 
 use super::fresh;
-use super::script::{MARKER, State, kept_name};
+use super::script::{MARKER, State, kept_name, lock_text};
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::identity::access_keys;
@@ -17,7 +17,7 @@ use crate::identity::tenants::{self, DEFAULT_TENANT};
 use crate::index::{Column, IndexRead, rows};
 use crate::object::types::VersionQuery;
 use crate::object::versions::list_versions;
-use crate::object::{bucket, versioning};
+use crate::object::{bucket, locks, versioning};
 use crate::testing::driver::{get, get_range};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
@@ -33,6 +33,7 @@ pub fn observe(engine: &Arc<Engine>) -> StorageResult<State> {
     }
     observe_uploads(engine, &mut state)?;
     observe_kept(engine, &mut state)?;
+    observe_locks(engine, &mut state)?;
     let view = engine.index.as_ref();
     for tenant in tenants::all(view)?.into_iter().filter(|tenant| tenant.tenant != DEFAULT_TENANT) {
         engine.domain(tenant.domain)?;
@@ -78,6 +79,30 @@ fn observe_kept(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
             state.insert(format!("{}!", bucket.name), Arc::default());
         }
     }
+    Ok(())
+}
+
+/// Object Lock: of buckets, of the versions of one, and of uploads.
+fn observe_locks(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
+    let view = engine.index.as_ref();
+    for bucket in bucket::all(view)? {
+        if let Some(default) = locks::state(view, &bucket)? {
+            state.insert(format!("{}$", bucket.name), Arc::new(default.to_string().into_bytes()));
+        }
+    }
+    for (n, version) in versions_of(engine, "held")?.into_iter().rev().enumerate() {
+        let facts = &version.facts;
+        let text = lock_text(facts.retention, facts.retain_until, facts.legal_hold);
+        state.insert(format!("held#{n:03}"), Arc::new(text));
+        for tag in &version.tags {
+            state.insert("held tags".into(), Arc::new(format!("{}={}", tag.name, tag.value).into_bytes()));
+        }
+    }
+    rows::scan::<UploadLocked>(view, Column::UploadLock, &[], None, &mut |_, locked| {
+        let text = lock_text(locked.mode, locked.retain_until, locked.legal_hold);
+        state.insert(format!("locks of {}", locked.upload), Arc::new(text));
+        ControlFlow::Continue(())
+    })?;
     Ok(())
 }
 
