@@ -63,6 +63,16 @@ fn errors_have_codes() {
 }
 
 #[test]
+fn locks_hold() {
+    run("BOTOLOCKS", "locks.py");
+}
+
+#[test]
+fn locks_hold_over_tls() {
+    run_over_tls("BOTOTLSLOCKS", "locks.py");
+}
+
+#[test]
 fn keys_are_any_text() {
     run("BOTOKEYS", "keys.py");
 }

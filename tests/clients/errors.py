@@ -48,7 +48,7 @@ expect("InvalidArgument", 400, s3.create_multipart_upload, Bucket="errors", Key=
 
 # What is not built says so; nothing pretends.
 expect("NotImplemented", 501, s3.put_bucket_acl, Bucket="errors", ACL="public-read")
-expect("NotImplemented", 501, s3.put_object_tagging, **there, Tagging={"TagSet": []})
+expect("NotImplemented", 501, s3.put_bucket_tagging, Bucket="errors", Tagging={"TagSet": []})
 expect("InvalidArgument", 400, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there?versionId=abc")
 expect("NoSuchVersion", 404, s3.get_object, **there, VersionId="0" * 32)
 sse = {"ServerSideEncryption": "aws:kms"}
