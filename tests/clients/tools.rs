@@ -58,6 +58,21 @@ fn restic() {
     play("RESTIC", RESTIC);
 }
 
+/// What restic removes, its locks among it, becomes versions under markers; nothing else changes for it.
+#[test]
+fn restic_in_a_locked_bucket() {
+    let vault = Vault::start_new("RESTICLOCKED");
+    let user = User::of(&vault);
+    user.run(&["s3api", "create-bucket", "--bucket", "restic", "--object-lock-enabled-for-bucket"]);
+    let rule = r#"{"ObjectLockEnabled":"Enabled","Rule":{"DefaultRetention":{"Mode":"COMPLIANCE","Days":30}}}"#;
+    let configure = ["s3api", "put-object-lock-configuration", "--bucket", "restic", "--object-lock-configuration"];
+    user.run(&[&configure[..], &[rule]].concat());
+    user.shell(&[TREE, CUT_OFF, RESTIC].concat());
+    let removed =
+        user.json(&["s3api", "list-object-versions", "--bucket", "restic", "--query", "length(DeleteMarkers)"]);
+    assert!(removed.as_u64().is_some_and(|markers| markers > 0), "nothing was removed: {removed}");
+}
+
 #[test]
 fn rclone() {
     play(
