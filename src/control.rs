@@ -14,7 +14,7 @@ use kovcheg_storage::handle::VaultHandle;
 use kovcheg_storage::identity::access_keys::{self, AccessKey, NewAccessKey};
 use kovcheg_storage::identity::tenants;
 use kovcheg_storage::object::types::Grant;
-use kovcheg_storage::status::{ClockStatus, VaultStatus};
+use kovcheg_storage::status::{ClockStatus, VaultStatus, clock_status};
 use kovcheg_storage::vault::{Vault, VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
 
@@ -139,7 +139,7 @@ impl VaultControl for Control {
     fn accept_clock(&self, code: &str) -> StorageResult<ClockStatus> {
         self.with_vault(|vault| {
             vault.accept_clock(code)?;
-            Ok(vault.handle().status().retention_clock)
+            Ok(clock_status(vault.engine()))
         })
     }
 }

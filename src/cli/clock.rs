@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
-use kovcheg_admin::types::{RetentionClock, Status};
+use kovcheg_admin::types::RetentionClock;
+use kovcheg_storage::status::clock_status;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -75,7 +76,7 @@ fn status(arguments: &StatusArguments) -> Result<Outcome, AppError> {
     let clock = match block_on(access(&config))? {
         Access::Server(client) => block_on(async { Ok(client.status().await?) })?.retention_clock,
         Access::Offline => {
-            offline(&config, Purpose::Look, |vault| Ok(Status::from(&vault.handle().status())))?.retention_clock
+            offline(&config, Purpose::Look, |vault| Ok(RetentionClock::from(clock_status(vault.engine()))))?
         }
     };
     either(arguments.json, &clock, overview)?;
@@ -90,7 +91,7 @@ fn accept(arguments: &AcceptArguments) -> Result<Outcome, AppError> {
         Access::Server(client) => block_on(async { Ok(client.accept_clock(&code).await?) })?,
         Access::Offline => offline(&config, Purpose::Mend, |vault| {
             vault.accept_clock(&code)?;
-            Ok(Status::from(&vault.handle().status()).retention_clock)
+            Ok(RetentionClock::from(clock_status(vault.engine())))
         })?,
     };
     if arguments.json {

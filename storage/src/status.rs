@@ -147,7 +147,9 @@ pub fn vault_status(engine: &Engine) -> VaultStatus {
     }
 }
 
-fn clock_status(engine: &Engine) -> ClockStatus {
+/// The retention clock now.
+#[must_use]
+pub fn clock_status(engine: &Engine) -> ClockStatus {
     let state = engine.retention.now();
     ClockStatus {
         time_ms: state.time,

@@ -1,6 +1,6 @@
 //! Goal (L-1): through the real binary nobody removes or alters what is locked: not the root key, not a key that may bypass, not by a put, a
 //! copy, an upload or a delete of many, not after a kill, a restart or a rebuilt index; and what S3 allows is allowed. Method: every operation
-//! of Object Lock over S3, as the requests of backup tools have them; refusals are looked up in the journal's audit records.
+//! of Object Lock over S3, as the requests of backup tools have them.
 
 use std::time::{Duration, SystemTime};
 

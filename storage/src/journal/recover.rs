@@ -208,10 +208,15 @@ fn open_sealed(cipher: &MetadataCipher, stripe: &LoadedStripe) -> StorageResult<
 /// The retention clock of the newest stripe, by the word of the stripe itself, whose seal binds it.
 fn newest_clock(replay: &Replay<'_>) -> StorageResult<TimestampMs> {
     let Some(applied) = read_applied(replay.index)? else { return Ok(0) };
+    // Never 0 instead, with which the clock would run backwards (L-2).
+    let gone = || {
+        let what = "the newest journal stripe is not where the index has it; run `kovcheg rebuild-index`";
+        StorageError::Operator(what.to_owned())
+    };
     let row: Option<SegmentRow> = rows::get(replay.index, Column::Segment, &key::segment(applied.journal))?;
-    let Some(row) = row else { return Ok(0) };
+    let row = row.ok_or_else(gone)?;
     let is_it = |stripe: &LoadedStripe| (stripe.header.lsn, stripe.header.hash) == (applied.lsn, applied.hash);
-    let Some(stripe) = replay.mender.load_where(&row.opened, applied.offset, None, &is_it)? else { return Ok(0) };
+    let stripe = replay.mender.load_where(&row.opened, applied.offset, None, &is_it)?.ok_or_else(gone)?;
     open_sealed(replay.cipher, &stripe)?;
     Ok(stripe.header.retention_clock)
 }

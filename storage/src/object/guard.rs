@@ -12,6 +12,7 @@ use kovcheg_policy::verdict::Verdict;
 
 use crate::error::{StorageError, StorageResult};
 use crate::journal::sequencer::Moment;
+use crate::object::types::Retention;
 
 /// Proof that policy allowed the removal of one version, on facts that are current at `lsn`, and that the audit record of it
 /// goes first into the same stripe. It cannot be made outside this file, nor cloned.
@@ -67,24 +68,28 @@ pub fn permit_retention(
     moment: &Moment<'_>,
     version: &VersionPut,
     bucket_name: &str,
-    change: &RetentionChange,
+    wanted: Option<Retention>,
+    bypass_governance: bool,
     by: &Origin,
 ) -> StorageResult<[Record; 2]> {
-    let reasons = match may_set_retention(change) {
+    let (mode, retain_until) = Retention::parts(wanted);
+    let facts = version.facts.clone();
+    let change = RetentionChange { facts, mode, retain_until, bypass_governance, retention_clock: moment.clock.time };
+    let reasons = match may_set_retention(&change) {
         Verdict::Deny { reasons } => return Err(refused(&reasons)),
         Verdict::Allow { reasons } => reasons,
     };
     let shown = |mode, until| format!("{mode:?} until {until}");
     let mut because = codes(&reasons);
     because.push(format!("was {}", shown(change.facts.retention, change.facts.retain_until)));
-    because.push(format!("is {}", shown(change.mode, change.retain_until)));
+    because.push(format!("is {}", shown(mode, retain_until)));
     let audited = audit_of(moment, Action::SetRetention, by, (bucket_name, &version.key), because);
     let set = RetentionSet {
         bucket: version.bucket,
         key: version.key.clone(),
         version: version.version,
-        mode: change.mode,
-        retain_until: change.retain_until,
+        mode,
+        retain_until,
         by: by.clone(),
     };
     Ok([Audit { version: version.version, ..audited }.into(), set.into()])

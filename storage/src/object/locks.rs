@@ -8,7 +8,6 @@ use kovcheg_format::record::bucket::{BucketCreated, ObjectLockSet, Versioning};
 use kovcheg_format::record::upload::UploadLocked;
 use kovcheg_format::record::version::{LegalHoldSet, RetentionMode, VersionFacts};
 use kovcheg_format::units::TimestampMs;
-use kovcheg_policy::facts::RetentionChange;
 use kovcheg_policy::period::{DAYS_MAX, YEARS_MAX, after_days, after_years};
 
 use crate::error::{StorageError, StorageResult};
@@ -102,7 +101,7 @@ pub fn facts(moment: &Moment<'_>, bucket: &BucketCreated, lock: &NewLock) -> Sto
         };
         (default.mode != RetentionMode::None).then_some(Retention { mode: default.mode, until })
     });
-    let (mode, until) = retention.map_or((RetentionMode::None, 0), |retention| (retention.mode, retention.until));
+    let (mode, until) = Retention::parts(retention);
     Ok(VersionFacts { retention: mode, retain_until: until, legal_hold: lock.legal_hold, ..free })
 }
 
@@ -124,15 +123,7 @@ pub fn propose_set_retention(
     if let Some(retention) = wanted {
         check_date(moment, retention)?;
     }
-    let (mode, retain_until) = wanted.map_or((RetentionMode::None, 0), |wanted| (wanted.mode, wanted.until));
-    let change = RetentionChange {
-        facts: found.facts.clone(),
-        mode,
-        retain_until,
-        bypass_governance,
-        retention_clock: moment.clock.time,
-    };
-    let records = permit_retention(moment, &found, &target.bucket, &change, by)?;
+    let records = permit_retention(moment, &found, &target.bucket, wanted, bypass_governance, by)?;
     Ok((found, records.into()))
 }
 
@@ -160,7 +151,7 @@ pub fn propose_set_hold(
 /// The record of the locks that an upload asks for, if it does.
 #[must_use]
 pub fn upload_record(upload: UploadId, lock: &NewLock) -> Option<Record> {
-    let (mode, retain_until) = lock.retention.map_or((RetentionMode::None, 0), |wanted| (wanted.mode, wanted.until));
+    let (mode, retain_until) = Retention::parts(lock.retention);
     let locked = UploadLocked { upload, mode, retain_until, legal_hold: lock.legal_hold };
     (*lock != NewLock::default()).then(|| locked.into())
 }

@@ -39,6 +39,14 @@ pub struct Retention {
     pub until: TimestampMs,
 }
 
+impl Retention {
+    /// Mode and retain-until as records hold them: no mode and 0 without a retention.
+    #[must_use]
+    pub fn parts(retention: Option<Self>) -> (RetentionMode, TimestampMs) {
+        retention.map_or((RetentionMode::None, 0), |retention| (retention.mode, retention.until))
+    }
+}
+
 /// The locks that a new version asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NewLock {
