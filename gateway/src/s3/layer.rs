@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::object::names::fits_xml;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, StdError, s3_error};
 use tracing::{Instrument as _, Span};
@@ -209,7 +210,7 @@ async fn serve(
             return fail(&error);
         }
     };
-    let bodiless = body.is_end_stream();
+    let (bodiless, uri) = (body.is_end_stream(), parts.uri.clone());
     if bodiless && !is_framed(&parts.headers) {
         compare_nothing(inspector.as_mut(), watch);
     }
@@ -225,7 +226,9 @@ async fn serve(
     parts.extensions.insert(caller.clone());
     let call = AssertUnwindSafe(shared.service.call(Request::from_parts(parts, body))).catch_unwind();
     match call.await {
+        Ok(Ok(response)) if is_unwritten(&response) && unrepeatable(&uri).is_some() => fail(&no_answer(&uri)),
         Ok(Ok(response)) => rewrite_body_failure(response, watch, &resource, caller),
+        Ok(Err(_)) if unrepeatable(&uri).is_some() => fail(&no_answer(&uri)),
         Ok(Err(error)) => {
             tracing::error!(error = %error, "an answer could not be written");
             fail(&coded("InternalError", StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be written."))
@@ -244,6 +247,44 @@ fn compare_nothing(inspector: Option<&mut Box<dyn Inspector>>, watch: &BodyWatch
     if let Some(Err(error)) = inspector.map(|inspector| inspector.finish()) {
         watch.note_failure(error);
     }
+}
+
+/// Whether `s3s` could not write an answer for a character in it.
+fn is_unwritten(response: &Response<Body>) -> bool {
+    const SAID: &[u8] = b"XML response contains a control character";
+    response.status() == StatusCode::INTERNAL_SERVER_ERROR
+        && response.body().bytes().is_some_and(|document| document.windows(SAID.len()).any(|part| part == SAID))
+}
+
+fn no_answer(uri: &Uri) -> S3Error {
+    let number = unrepeatable(uri).map_or(0, u32::from);
+    s3_error!(InvalidArgument, "The query holds the character U+{number:04X}, which no answer can repeat.")
+}
+
+/// A character of the query that XML cannot hold: refusals of `s3s` repeat what they refuse, and are then not written at all.
+fn unrepeatable(uri: &Uri) -> Option<char> {
+    let decoded = decoded_query(uri.query()?);
+    String::from_utf8_lossy(&decoded).chars().find(|character| !fits_xml(*character))
+}
+
+/// A query as bytes; what is no escape stands for itself.
+fn decoded_query(query: &str) -> Vec<u8> {
+    let (mut rest, mut out) = (query.as_bytes(), Vec::with_capacity(query.len()));
+    while let Some((first, after)) = rest.split_first() {
+        let mut one = [0_u8; 1];
+        let escape = (*first == b'%').then(|| after.split_at_checked(2)).flatten();
+        match escape.filter(|(digits, _)| hex::decode_to_slice(digits, &mut one).is_ok()) {
+            Some((_, behind)) => {
+                out.push(one[0]);
+                rest = behind;
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
 }
 
 /// Whether the body is framed as `aws-chunked`.
