@@ -7,13 +7,15 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-use kovcheg_admin::ports::{IdentityControl, NotOpen, VaultControl};
+use kovcheg_admin::ports::{AuditControl, HoldControl, IdentityControl, NotOpen, VaultControl};
 use kovcheg_format::record::identity::TenantSet;
+use kovcheg_storage::audit::trail;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::handle::VaultHandle;
 use kovcheg_storage::identity::access_keys::{self, AccessKey, NewAccessKey};
 use kovcheg_storage::identity::tenants;
-use kovcheg_storage::object::types::Grant;
+use kovcheg_storage::object::holds;
+use kovcheg_storage::object::types::{CaseHold, Grant, NewCaseHold};
 use kovcheg_storage::status::{ClockStatus, VaultStatus, clock_status};
 use kovcheg_storage::vault::{Vault, VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
@@ -88,6 +90,35 @@ impl IdentityControl for Control {
 
     fn remove_access_key(&self, access_key: &str) -> StorageResult<()> {
         self.with_vault(|vault| access_keys::remove(vault.engine(), access_key))
+    }
+}
+
+impl AuditControl for Control {
+    fn read_audit(&self, visit: &mut dyn FnMut(String) -> ControlFlow<()>) -> StorageResult<Option<u64>> {
+        self.with_vault(|vault| {
+            let read = trail::read(vault.engine(), &mut |line| {
+                if self.stopping.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { visit(line) }
+            })?;
+            Ok(read.whole.then_some(read.tree.size))
+        })
+    }
+
+    fn audit_checkpoint(&self) -> StorageResult<String> {
+        self.with_vault(|vault| trail::checkpoint(vault.engine()))
+    }
+
+    fn audit_key(&self) -> StorageResult<String> {
+        self.with_vault(|vault| Ok(vault.engine().signer.verifier().text()))
+    }
+}
+
+impl HoldControl for Control {
+    fn case_holds(&self, bucket: Option<&str>) -> StorageResult<Vec<CaseHold>> {
+        self.with_vault(|vault| holds::list(vault.engine().index.as_ref(), bucket))
+    }
+
+    fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold> {
+        self.with_vault(|vault| vault.place_case_hold(new))
     }
 }
 

@@ -1,4 +1,5 @@
-//! `/v0` on the private socket: status, disks, verification, the recovery kit, tenants and access keys.
+//! `/v0` on the private socket: status, disks, verification, the recovery kit, tenants, access keys, case holds
+//! and the audit trail.
 //!
 //! Whoever can open the socket may do all of it ([`crate::socket`] sees to who can). A verification streams lines of JSON;
 //! a client that goes away stops it. At most one runs at a time, since it reads the whole vault.
@@ -33,6 +34,8 @@ const LINES_MAX: usize = 16;
 /// Progress is for people; more often than this nobody reads it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
+mod audit;
+mod hold;
 mod identity;
 
 #[derive(Clone)]
@@ -40,6 +43,7 @@ struct Api {
     vault: Arc<dyn VaultControl>,
     snapshots: Snapshots,
     verifying: Arc<Semaphore>,
+    exporting: Arc<Semaphore>,
 }
 
 /// The routes of the private socket.
@@ -50,6 +54,10 @@ pub fn router(vault: Arc<dyn VaultControl>) -> Router {
         .route("/v0/verify", post(verify))
         .route("/v0/key/confirm", post(confirm))
         .route("/v0/clock/accept", post(accept_clock))
+        .route("/v0/audit/export", get(audit::export))
+        .route("/v0/audit/checkpoint", get(audit::checkpoint))
+        .route("/v0/audit/key", get(audit::key))
+        .route("/v0/case-holds", get(hold::list).post(hold::place))
         .route("/v0/tenants", get(identity::tenants).post(identity::create_tenant))
         .route("/v0/access-keys", get(identity::access_keys).post(identity::create_access_key))
         .route(
@@ -61,6 +69,7 @@ pub fn router(vault: Arc<dyn VaultControl>) -> Router {
             snapshots: Snapshots::new(Arc::clone(&vault)),
             vault,
             verifying: Arc::new(Semaphore::new(1)),
+            exporting: Arc::new(Semaphore::new(audit::EXPORTS_MAX)),
         })
 }
 

@@ -1,5 +1,6 @@
 //! The private API from the other side: what the command line says to a running server.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::socket::{SOCKET_NAME, SocketError, connect};
 use crate::types::{
-    AccessKey, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey, NewTenant, Problem, Progress, Report,
-    RetentionClock, Status, Tenant, VerifyLine,
+    AccessKey, AuditKey, AuditNote, CaseHold, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey, NewCaseHold,
+    NewTenant, Problem, Progress, Report, RetentionClock, Status, Tenant, TrailEnd, VerifyLine,
 };
 
 /// Longest answer, or line of an answer, that is kept in memory.
@@ -54,6 +55,31 @@ pub enum ClientError {
         /// What could not be read.
         detail: String,
     },
+}
+
+/// How every entry of the audit trail begins, and the last line of an export does not.
+const ENTRY: &str = "{\"n\":";
+
+/// Bytes of an answer that are not a line yet, or were not asked for.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+    at: usize,
+}
+
+impl Lines {
+    /// The next whole line, with its end.
+    fn whole(&mut self) -> Option<Vec<u8>> {
+        let ahead = self.rest.get(self.at..).unwrap_or_default();
+        let Some(end) = ahead.iter().position(|byte| *byte == b'\n') else {
+            self.rest.drain(..self.at);
+            self.at = 0;
+            return None;
+        };
+        let line = ahead.get(..=end).map(<[u8]>::to_vec);
+        self.at += end + 1;
+        line
+    }
 }
 
 /// A server that answered on its socket a moment ago. Every call makes its own connection.
@@ -103,6 +129,23 @@ impl AdminClient {
     /// [`ClientError::Refused`] when the code opens nothing.
     pub async fn accept_clock(&self, code: &str) -> Result<RetentionClock, ClientError> {
         self.ask(Method::POST, "/v0/clock/accept", &ConfirmKit { code: code.to_owned() }).await
+    }
+
+    /// The case holds of one bucket, or of all.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such bucket.
+    pub async fn case_holds(&self, bucket: Option<&str>) -> Result<Vec<CaseHold>, ClientError> {
+        let query = bucket.map(|bucket| format!("?bucket={}", percent_encoded(bucket))).unwrap_or_default();
+        self.get(&format!("/v0/case-holds{query}")).await
+    }
+
+    /// Places a case hold.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such bucket or version.
+    pub async fn place_case_hold(&self, new: &NewCaseHold) -> Result<CaseHold, ClientError> {
+        self.ask(Method::POST, "/v0/case-holds", new).await
     }
 
     /// Every tenant.
@@ -180,24 +223,73 @@ impl AdminClient {
         if answer.status() != StatusCode::OK {
             return Err(self.refusal(answer).await);
         }
-        let mut buffer: Vec<u8> = Vec::new();
-        while let Some(frame) = answer.body_mut().frame().await {
-            let frame = frame.map_err(|_| self.broken())?;
-            buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let rest = buffer.split_off(end + 1);
-                let line = std::mem::replace(&mut buffer, rest);
-                match serde_json::from_slice(&line).map_err(|error| self.foreign(&error.to_string()))? {
-                    VerifyLine::Progress(progress) => on(progress),
-                    VerifyLine::Report(report) => return Ok(report),
-                    VerifyLine::Error(error) => return Err(ClientError::Refused { error }),
-                }
-            }
-            if buffer.len() > ANSWER_LEN_MAX {
-                return Err(self.foreign("a line without an end"));
+        let mut lines = Lines::default();
+        while let Some(line) = self.line(&mut answer, &mut lines).await? {
+            match serde_json::from_slice(&line).map_err(|error| self.foreign(&error.to_string()))? {
+                VerifyLine::Progress(progress) => on(progress),
+                VerifyLine::Report(report) => return Ok(report),
+                VerifyLine::Error(error) => return Err(ClientError::Refused { error }),
             }
         }
         Err(self.broken())
+    }
+
+    /// Reads the audit trail: `on` gets every entry, as a line of an export without its end of line, and may break off. The number of entries;
+    /// `None` when it broke off.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when it cannot be read, or is not the one that the index went by.
+    pub async fn export_audit(&self, mut on: impl FnMut(&str) -> ControlFlow<()>) -> Result<Option<u64>, ClientError> {
+        let mut answer = self.send(Method::GET, "/v0/audit/export", Vec::new()).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.refusal(answer).await);
+        }
+        let mut lines = Lines::default();
+        while let Some(line) = self.line(&mut answer, &mut lines).await? {
+            let line = std::str::from_utf8(&line).map_err(|error| self.foreign(&error.to_string()))?.trim_end();
+            if line.starts_with(ENTRY) {
+                if on(line).is_break() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            return match serde_json::from_str(line).map_err(|error| self.foreign(&error.to_string()))? {
+                TrailEnd::End(entries) => Ok(Some(entries)),
+                TrailEnd::Error(error) => Err(ClientError::Refused { error }),
+            };
+        }
+        Err(self.broken())
+    }
+
+    /// The head of the audit trail as a signed note.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn audit_checkpoint(&self) -> Result<String, ClientError> {
+        self.get::<AuditNote>("/v0/audit/checkpoint").await.map(|answer| answer.note)
+    }
+
+    /// The public key that signed notes are verified with.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn audit_key(&self) -> Result<String, ClientError> {
+        self.get::<AuditKey>("/v0/audit/key").await.map(|answer| answer.key)
+    }
+
+    /// The next line of an answer that streams them, with its end; `None` behind the last.
+    async fn line(&self, answer: &mut Response<Incoming>, lines: &mut Lines) -> Result<Option<Vec<u8>>, ClientError> {
+        loop {
+            if let Some(line) = lines.whole() {
+                return Ok(Some(line));
+            }
+            if lines.rest.len() > ANSWER_LEN_MAX {
+                return Err(self.foreign("a line without an end"));
+            }
+            let Some(frame) = answer.body_mut().frame().await else { return Ok(None) };
+            let frame = frame.map_err(|_| self.broken())?;
+            lines.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -20,6 +20,9 @@ pub enum ApiError {
     /// One at a time.
     #[error("a verification is running already; wait for it to end")]
     Busy,
+    /// A few at a time.
+    #[error("several exports of the audit trail are running already; wait for one to end")]
+    BusyExporting,
     /// A worker of this process died.
     #[error("the request's worker ended early; see the log of the server")]
     Worker,
@@ -31,7 +34,7 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotOpen(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Busy => StatusCode::CONFLICT,
+            Self::Busy | Self::BusyExporting => StatusCode::CONFLICT,
             Self::Worker => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Storage(error) => match error {
                 StorageError::NoSuchBucket(_) => StatusCode::NOT_FOUND,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::StorageResult;
 use kovcheg_storage::identity::access_keys::AccessKey;
-use kovcheg_storage::object::types::Grant;
+use kovcheg_storage::object::types::{CaseHold, Grant, NewCaseHold};
 use kovcheg_storage::status::{ClockStatus, VaultStatus};
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
@@ -54,8 +54,45 @@ pub trait IdentityControl: Send + Sync + 'static {
     fn remove_access_key(&self, access_key: &str) -> StorageResult<()>;
 }
 
+/// Case holds. May block on disks.
+pub trait HoldControl: Send + Sync + 'static {
+    /// The case holds of one bucket, or of all.
+    ///
+    /// # Errors
+    /// When there is no such bucket, or the index cannot be read.
+    fn case_holds(&self, bucket: Option<&str>) -> StorageResult<Vec<CaseHold>>;
+
+    /// Places a case hold; durable and audited on return.
+    ///
+    /// # Errors
+    /// When there is no such bucket or version, or it cannot be written.
+    fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold>;
+}
+
+/// The audit trail (docs/audit.md).
+pub trait AuditControl: Send + Sync + 'static {
+    /// Reads the trail from its first entry; `visit` gets each as a line of an export, without its end of line. Blocks for as long as reading the
+    /// journal takes: call it from a thread that may block. The number of entries; `None` when `visit` broke off, or the vault is closing.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not the one that the index went by.
+    fn read_audit(&self, visit: &mut dyn FnMut(String) -> ControlFlow<()>) -> StorageResult<Option<u64>>;
+
+    /// The head of the trail as a signed note.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn audit_checkpoint(&self) -> StorageResult<String>;
+
+    /// The public key that signed notes are verified with.
+    ///
+    /// # Errors
+    /// When the vault is not open.
+    fn audit_key(&self) -> StorageResult<String>;
+}
+
 /// The vault as its operators see it.
-pub trait VaultControl: IdentityControl {
+pub trait VaultControl: IdentityControl + HoldControl + AuditControl {
     /// Whether there is a vault to ask. In memory.
     ///
     /// # Errors

@@ -10,17 +10,17 @@ use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use hyper::Request;
-use kovcheg_format::id::{DomainId, TenantId};
+use kovcheg_format::id::{DomainId, HoldId, TenantId};
 use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::identity::access_keys::AccessKey;
-use kovcheg_storage::object::types::Grant;
+use kovcheg_storage::object::types::{CaseHold, Grant, NewCaseHold};
 use kovcheg_storage::status::{ClockStatus, DiskStatus, PhysicalBytes, VaultStatus};
 use kovcheg_storage::vault::{DamagedObject, VerifyProgress, VerifyReport};
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
-use crate::ports::{IdentityControl, MetricsText, NotOpen, VaultControl};
+use crate::ports::{AuditControl, HoldControl, IdentityControl, MetricsText, NotOpen, VaultControl};
 
 /// The code that the fake vault's recovery kit opens with.
 pub const CODE: &str = "RIGHT-CODE";
@@ -69,6 +69,7 @@ pub struct FakeVault {
     pub status_ms: AtomicU64,
     tenants: Mutex<Vec<TenantSet>>,
     access_keys: Mutex<Vec<AccessKey>>,
+    case_holds: Mutex<Vec<CaseHold>>,
 }
 
 impl FakeVault {
@@ -81,6 +82,7 @@ impl FakeVault {
             status_ms: AtomicU64::new(0),
             tenants: Mutex::default(),
             access_keys: Mutex::default(),
+            case_holds: Mutex::default(),
         }
     }
 
@@ -149,6 +151,41 @@ impl VaultControl for FakeVault {
     fn accept_clock(&self, code: &str) -> StorageResult<ClockStatus> {
         self.confirm_recovery_kit(code)?;
         Ok(ClockStatus { disputed: false, ..sample_status().retention_clock })
+    }
+}
+
+impl AuditControl for FakeVault {
+    fn read_audit(&self, visit: &mut dyn FnMut(String) -> ControlFlow<()>) -> StorageResult<Option<u64>> {
+        let total = self.steps.load(Ordering::SeqCst);
+        for n in 0..total {
+            if visit(format!("{{\"n\":{n},\"key\":\"дело\"}}")).is_break() {
+                self.stopped.store(true, Ordering::SeqCst);
+                return Ok(None);
+            }
+        }
+        Ok(Some(total))
+    }
+
+    fn audit_checkpoint(&self) -> StorageResult<String> {
+        Ok("a note\n".to_owned())
+    }
+
+    fn audit_key(&self) -> StorageResult<String> {
+        Ok("a key".to_owned())
+    }
+}
+
+impl HoldControl for FakeVault {
+    fn case_holds(&self, bucket: Option<&str>) -> StorageResult<Vec<CaseHold>> {
+        let holds = self.case_holds.lock().unwrap().clone();
+        Ok(holds.into_iter().filter(|hold| bucket.is_none_or(|bucket| bucket == hold.bucket)).collect())
+    }
+
+    fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold> {
+        let NewCaseHold { case, bucket, part, note } = new;
+        let hold = CaseHold { id: HoldId(1), case, bucket, part, note, placed_at: 7, placed_by: "operator".to_owned() };
+        self.case_holds.lock().unwrap().push(hold.clone());
+        Ok(hold)
     }
 }
 

@@ -8,6 +8,12 @@ use kovcheg_storage::status::{ClockStatus, DiskStatus, PhysicalBytes, VaultStatu
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use serde::{Deserialize, Serialize};
 
+mod audit;
+mod hold;
+
+pub use audit::{AuditKey, AuditNote, TrailEnd};
+pub use hold::{CaseHold, HoldQuery, NewCaseHold, Tag};
+
 /// One disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {

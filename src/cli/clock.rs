@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 use kovcheg_admin::types::RetentionClock;
 use kovcheg_storage::status::clock_status;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::key::code;
 use super::place::{Access, Place, access, block_on, offline};
@@ -105,8 +103,8 @@ fn accept(arguments: &AcceptArguments) -> Result<Outcome, AppError> {
 fn overview(clock: &RetentionClock) -> String {
     let mut out = String::new();
     let rows = [
-        ("retention clock", shown(clock.time_ms)),
-        ("wall clock", shown(clock.wall_ms)),
+        ("retention clock", show::moment(clock.time_ms)),
+        ("wall clock", show::moment(clock.wall_ms)),
         ("state", if clock.disputed { "DISPUTED: it stands still, and no lock expires" } else { "running" }.to_owned()),
         ("credited", format!("{} s of the time off, to be regained", clock.credited_ms / 1000)),
     ];
@@ -114,9 +112,4 @@ fn overview(clock: &RetentionClock) -> String {
         let _ = writeln!(out, "{name:<15} {value}");
     }
     out
-}
-
-fn shown(ms: u64) -> String {
-    let at = i64::try_from(ms / 1000).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms"))
 }

@@ -1,7 +1,9 @@
 //! The command line: one file per command. Results go to stdout, everything else to stderr.
 
 mod access_key;
+mod audit;
 mod clock;
+mod hold;
 mod inspect;
 mod key;
 mod place;
@@ -57,6 +59,12 @@ enum Command {
     /// The retention clock, by which locks expire
     #[command(subcommand)]
     Clock(clock::ClockCommand),
+    /// The audit trail: who did what, and proof of it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Case holds: what must stay for a case
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Tenants: who has buckets of their own
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -93,6 +101,8 @@ pub fn run(arguments: Arguments) -> Result<Outcome, AppError> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Key(command) => key::run(&command),
         Command::Clock(command) => clock::run(&command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Hold(command) => hold::run(&command),
         Command::Tenant(command) => tenant::run(&command),
         Command::AccessKey(command) => access_key::run(&command),
         Command::Tls(command) => tls::run(&command),
@@ -128,6 +138,20 @@ mod tests {
             "kovcheg key confirm --data d --code X --json",
             "kovcheg clock status --data d --check --json",
             "kovcheg clock accept --data d --code X --json",
+            "kovcheg audit list --last 5 --bucket b --actor a --kind Denied --denied --json --data d",
+            "kovcheg audit export --output f --data d",
+            "kovcheg audit checkpoint --output f",
+            "kovcheg audit checkpoint --json",
+            "kovcheg audit key --data d --json",
+            "kovcheg audit verify f --checkpoint a --checkpoint b --key k --json",
+            "kovcheg audit verify --proof p --checkpoint a --key k",
+            "kovcheg audit prove f --entry 7 --size 9",
+            "kovcheg audit prove f --from 7",
+            "kovcheg hold place --case 7 --bucket b --data d --json",
+            "kovcheg hold place --case 7 --bucket b --prefix p/ --note n",
+            "kovcheg hold place --case 7 --bucket b --tag a=b",
+            "kovcheg hold place --case 7 --bucket b --key k --version null",
+            "kovcheg hold list --bucket b --data d --json",
             "kovcheg tenant create accounting --data d --json",
             "kovcheg tenant list --json",
             "kovcheg access-key create --tenant t --bucket a --bucket b* --allow read,list --note n --json",
@@ -147,6 +171,14 @@ mod tests {
             "kovcheg serve --tls-cert c",
             "kovcheg access-key create",
             "kovcheg tenant create",
+            "kovcheg audit verify",
+            "kovcheg audit verify f --checkpoint a",
+            "kovcheg audit verify --proof p",
+            "kovcheg audit prove f",
+            "kovcheg hold place --case 7",
+            "kovcheg hold place --case 7 --bucket b --prefix p --key k",
+            "kovcheg hold place --case 7 --bucket b --tag nothing",
+            "kovcheg hold place --case 7 --bucket b --version null",
         ] {
             assert!(!parses(line), "{line}");
         }

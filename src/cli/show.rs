@@ -3,6 +3,8 @@
 use std::io::Write as _;
 
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::error::AppError;
 
@@ -10,6 +12,13 @@ use crate::error::AppError;
 #[must_use]
 pub fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
+}
+
+/// Milliseconds since 1970 as a time of the day, in UTC and whole seconds.
+#[must_use]
+pub fn moment(ms: u64) -> String {
+    let at = i64::try_from(ms / 1000).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms"))
 }
 
 /// Prints a value as JSON on stdout.

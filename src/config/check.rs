@@ -160,7 +160,8 @@ fn engine(file: &FileConfig) -> Result<(), ConfigError> {
     size("engine.index_write_memory", engine.index_write_memory, 4 * MIB, 64 * GIB)?;
     size("engine.index_flush_size", engine.index_flush_size, MIB, 64 * GIB)?;
     within("engine.locality_ids", engine.locality_ids, 1024..=1 << 28)?;
-    within("engine.io_deadline_s", engine.io_deadline_s, 1..=600)
+    within("engine.io_deadline_s", engine.io_deadline_s, 1..=600)?;
+    within("engine.lifecycle_every_s", engine.lifecycle_every_s, 1..=86_400)
 }
 
 /// An address of a listener: the command line's, or the file's, as `ADDRESS:PORT` or `localhost:PORT`.

@@ -249,6 +249,8 @@ pub struct EngineSection {
     pub locality_ids: usize,
     /// Seconds a disk may take for one operation.
     pub io_deadline_s: u64,
+    /// Seconds between two walks of the lifecycle worker.
+    pub lifecycle_every_s: u64,
 }
 
 impl Default for EngineSection {
@@ -276,6 +278,7 @@ impl Default for EngineSection {
             index_flush_size: ByteSize(engine.index_flush_bytes),
             locality_ids: engine.locality_ids,
             io_deadline_s: engine.io_deadline.as_secs(),
+            lifecycle_every_s: engine.lifecycle_every.as_secs(),
         }
     }
 }

@@ -236,5 +236,6 @@ fn engine_config(file: &FileConfig) -> Result<EngineConfig, ConfigError> {
         index_flush_bytes: engine.index_flush_size.0,
         locality_ids: engine.locality_ids,
         io_deadline: Duration::from_secs(engine.io_deadline_s),
+        lifecycle_every: Duration::from_secs(engine.lifecycle_every_s),
     })
 }

@@ -126,6 +126,7 @@ fn absurd_values_are_refused_by_name() {
         ("[engine]\nzstd_level = 99", "engine.zstd_level"),
         ("[engine]\nopen_segments = 0", "engine.open_segments"),
         ("[engine]\nio_deadline_s = 0", "engine.io_deadline_s"),
+        ("[engine]\nlifecycle_every_s = 0", "engine.lifecycle_every_s"),
         ("[engine]\nstripe_size = '13 MiB'", "engine.stripe_size"),
         ("[engine]\ncommit_size = '12 MiB'", "engine.commit_size"),
         ("[engine]\ninline_size = '1 MiB'\ncommit_size = '11300 KiB'", "engine.commit_size"),

@@ -49,6 +49,8 @@ pub struct EngineConfig {
     pub index_write_buffer_bytes: usize,
     /// Chunk ids in the locality cache of dedup look-ups.
     pub locality_ids: usize,
+    /// Time between two walks of the lifecycle worker.
+    pub lifecycle_every: Duration,
     /// How disks are driven.
     pub driver: DriverChoice,
 }
@@ -75,6 +77,7 @@ impl Default for EngineConfig {
             index_cache_bytes: 64 << 20,
             index_write_buffer_bytes: 32 << 20,
             locality_ids: 1 << 18,
+            lifecycle_every: Duration::from_secs(3600),
             driver: DriverChoice::Auto,
         }
     }

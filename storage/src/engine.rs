@@ -10,6 +10,7 @@ use kovcheg_format::record::pool::DiskState;
 use kovcheg_format::record::segment::{ChunkRow, SegmentClosed};
 use parking_lot::{Mutex, RwLock};
 
+use crate::audit::signer::AuditSigner;
 use crate::chunk::pipeline::{ContentKind, DomainCipher, Verified};
 use crate::clock::Clock;
 use crate::config::EngineConfig;
@@ -45,6 +46,8 @@ pub struct Engine {
     pub lookup: ChunkLookup,
     /// Seals secrets that stand in the index.
     pub metadata: Arc<MetadataCipher>,
+    /// Signs audit checkpoints.
+    pub signer: AuditSigner,
     /// Ciphers of the domains.
     pub domains: RwLock<HashMap<DomainId, Arc<DomainCipher>>>,
     /// Sequence below which no new keyring may stand: those of this life begin at its epoch. Held while one is written.

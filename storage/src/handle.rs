@@ -96,8 +96,10 @@ impl VaultHandle {
 
     /// Removes an empty bucket; durable on return.
     pub async fn delete_bucket(&self, by: Origin, name: &str) -> StorageResult<()> {
-        let name = name.to_owned();
-        self.decide(move |moment| Ok(((), bucket::propose_delete(moment, &name, &by)?))).await
+        let (asked, origin) = (name.to_owned(), by.clone());
+        let outcome = self.decide(move |moment| Ok(((), bucket::propose_delete(moment, &asked, &origin)?))).await;
+        self.note_refusal(&outcome, by, name, "");
+        outcome
     }
 
     /// Begins an object: write, end, commit.

@@ -10,6 +10,7 @@
 //! - [`dedup`], [`object`]: chunk look-up; buckets, versions, uploads, the guard;
 //! - [`vault`]: opening and closing; [`handle`]: the one bridge to async code.
 
+pub mod audit;
 pub mod chunk;
 pub mod clock;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod identity;
 pub mod index;
 pub mod journal;
 pub mod keys;
+pub mod lifecycle;
 pub mod metrics;
 pub mod object;
 pub mod segment;

@@ -20,12 +20,14 @@ use crate::error::{StorageError, StorageResult};
 use crate::handle::VaultHandle;
 use crate::identity::{self, RootChange};
 use crate::index::Index;
-use crate::object::types::Credential;
+use crate::lifecycle::LifecycleWorker;
+use crate::object::types::{CaseHold, Credential, NewCaseHold};
 
 pub mod clock;
 mod disk_states;
 mod epoch;
 mod first_start;
+mod hold;
 mod housekeeper;
 mod index_dir;
 mod keyrings;
@@ -125,6 +127,7 @@ pub struct Parts {
 pub struct Vault {
     handle: VaultHandle,
     housekeeper: Option<Housekeeper>,
+    lifecycle: Option<LifecycleWorker>,
     found: FoundPool,
     key_file: PathBuf,
     _lock: Option<VaultLock>,
@@ -147,8 +150,10 @@ impl Vault {
         let key_file = parts.key_file.clone();
         let started = start::start(parts)?;
         let handle = VaultHandle::new(started.engine.clone())?;
-        let housekeeper = Housekeeper::start(started.engine)?;
-        let vault = Self { handle, housekeeper: Some(housekeeper), found: started.found, key_file, _lock: lock };
+        let every = started.engine.config.lifecycle_every;
+        let lifecycle = Some(LifecycleWorker::start(started.engine.clone(), every)?);
+        let housekeeper = Some(Housekeeper::start(started.engine)?);
+        let vault = Self { handle, housekeeper, lifecycle, found: started.found, key_file, _lock: lock };
         let first_start = started.recovery_code.map(|recovery_code| FirstStart { recovery_code });
         Ok(Opened { vault, first_start })
     }
@@ -167,6 +172,7 @@ impl Vault {
 
     /// Ends cleanly: open segments are closed, waiting audit records written, the index flushed.
     pub fn close(mut self) -> StorageResult<()> {
+        self.lifecycle = None;
         self.housekeeper = None;
         let engine = self.handle.engine().clone();
         start::finish(&engine)
@@ -185,6 +191,11 @@ impl Vault {
     /// Makes a tenant, with keys and deduplication of its own; durable and audited on return. Needs the root key.
     pub fn create_tenant(&self, name: &str) -> StorageResult<TenantSet> {
         tenant::create(self.engine(), &self.found, &self.key_file, name)
+    }
+
+    /// Places a case hold; durable and audited on return. Nobody can release it until there are two people to.
+    pub fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold> {
+        hold::place(self.engine(), new)
     }
 
     /// Opens and hashes every object (of one bucket, or all), and for all buckets checks every shard of every stripe; what can

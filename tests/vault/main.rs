@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod body_modes;
 mod cli;
 mod commands;
@@ -28,9 +29,11 @@ mod foreign;
 mod frozen;
 mod full;
 mod fuzz;
+mod holds;
 mod hostile;
 mod index;
 mod kill9;
+mod lifecycle;
 mod locks;
 mod make_run;
 mod memory;

@@ -1,6 +1,7 @@
 //! The private API through a real socket and the client that the command line uses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,7 +9,7 @@ use super::router;
 use crate::client::{AdminClient, ClientError};
 use crate::socket::AdminSocket;
 use crate::testing::{CODE, FakeVault, Folder, ask};
-use crate::types::{NewAccessKey, Status, VerifyLine};
+use crate::types::{NewAccessKey, NewCaseHold, Status, Tag, VerifyLine};
 
 async fn served(name: &str, vault: Arc<FakeVault>) -> (Folder, AdminClient) {
     let folder = Folder::new(name);
@@ -159,4 +160,50 @@ fn lines_of_a_verification_keep_their_shape() {
     // Goal: the wire form is frozen per version.
     let line = serde_json::to_string(&VerifyLine::Error("no".to_owned())).unwrap();
     assert_eq!(line, "{\"error\":\"no\"}");
+}
+
+#[tokio::test]
+async fn case_holds_are_placed_and_listed_by_bucket() {
+    let (_folder, client) = served("api-holds", Arc::new(FakeVault::serving())).await;
+    let tag = Tag { name: "дело &".into(), value: "7=8".into() };
+    let new =
+        NewCaseHold {
+            case: "А40/2026".into(), bucket: "a b".into(), tag: Some(tag.clone()), ..NewCaseHold::default()
+        };
+    let placed = client.place_case_hold(&new).await.unwrap();
+    assert_eq!((placed.scope.as_str(), &placed.tag, placed.prefix.as_deref()), ("tag", &Some(tag.clone()), None));
+    assert_eq!(client.case_holds(Some("a b")).await.unwrap(), std::slice::from_ref(&placed));
+    assert_eq!(client.case_holds(None).await.unwrap(), [placed]);
+    assert_eq!(client.case_holds(Some("other")).await.unwrap(), []);
+    let two = client.place_case_hold(&NewCaseHold { prefix: Some("p".into()), ..new }).await;
+    assert!(matches!(&two, Err(ClientError::Refused { error }) if error.contains("several")), "{two:?}");
+}
+
+#[tokio::test]
+async fn an_export_brings_every_entry_and_ends_early_for_a_client_that_has_enough_or_a_vault_that_closes() {
+    let vault = Arc::new(FakeVault::serving());
+    vault.steps.store(20_000, Ordering::SeqCst);
+    let (_folder, client) = served("api-audit", vault.clone()).await;
+    let mut next = 0;
+    let entries = client
+        .export_audit(|line| {
+            assert_eq!(line, format!("{{\"n\":{next},\"key\":\"дело\"}}"));
+            next += 1;
+            ControlFlow::Continue(())
+        })
+        .await;
+    assert_eq!((entries.unwrap(), next), (Some(20_000), 20_000));
+    assert_eq!(client.audit_checkpoint().await.unwrap(), "a note\n");
+    assert_eq!(client.audit_key().await.unwrap(), "a key");
+    // Endless, and nobody reads on.
+    vault.steps.store(u64::MAX, Ordering::SeqCst);
+    assert_eq!(client.export_audit(|_| ControlFlow::Break(())).await.unwrap(), None);
+    while !vault.stopped.swap(false, Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let (pieces, _unread) = tokio::sync::mpsc::channel(1);
+    let stalled = vault.clone();
+    let work = tokio::task::spawn_blocking(move || super::audit::work(&*stalled, &pieces));
+    vault.close();
+    tokio::time::timeout(std::time::Duration::from_secs(60), work).await.expect("an end").unwrap();
 }

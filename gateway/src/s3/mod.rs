@@ -2,7 +2,7 @@
 //!
 //! - [`server`]: listener, connections, shutdown; [`tls`]; [`admission`]: who is let in; `layer`: one request from head to metrics;
 //! - [`auth`], `rights`: who may ask; `headers`, `hoisted`, `names`, `checksum`, `document`, `chunked`: what a request says;
-//! - [`service`]: the S3 trait, handing over to `bucket`, `settings`, `object`, `copy`, `list`, `multipart`, `uploads`, `versions`; `body`: streams
+//! - [`service`]: the S3 trait, handing over to `bucket`, `settings`, `lifecycle`, `object`, `copy`, `list`, `multipart`, `uploads`, `versions`; `body`: streams
 //!   into the vault; `md5`: their ETags.
 
 pub mod admission;
@@ -20,6 +20,7 @@ mod fixtures;
 mod headers;
 mod hoisted;
 mod layer;
+mod lifecycle;
 mod list;
 mod locks;
 mod md5;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kovcheg_format::id::{UploadId, VersionId};
+use kovcheg_format::id::UploadId;
 use kovcheg_storage::object::names::fits_xml;
 use kovcheg_storage::object::types::{KEY_LEN_MAX, VersionName};
 use s3s::{S3Error, S3Result, s3_error};
@@ -98,23 +98,14 @@ pub(crate) fn parse_token(token: &str) -> S3Result<String> {
 
 /// A version as clients name it: `null`, or 32 hex digits.
 pub(crate) fn version_text(name: VersionName) -> String {
-    match name {
-        VersionName::Null => "null".to_owned(),
-        VersionName::Id(id) => id.to_string(),
-    }
+    name.to_string()
 }
 
 /// The reverse of [`version_text`]; `None` where no version is named.
 pub(crate) fn parse_version(text: Option<&str>) -> S3Result<Option<VersionName>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    if text == "null" {
-        return Ok(Some(VersionName::Null));
-    }
-    let mut bytes = [0_u8; 16];
-    match hex::decode_to_slice(text, &mut bytes) {
-        Ok(()) => Ok(Some(VersionName::Id(VersionId(bytes)))),
-        Err(_) => Err(s3_error!(InvalidArgument, "Invalid version id specified.")),
-    }
+    let name = VersionName::from_text(text);
+    name.map(Some).ok_or_else(|| s3_error!(InvalidArgument, "Invalid version id specified."))
 }
 
 /// An upload id as clients see it: 32 hex digits.

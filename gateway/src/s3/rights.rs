@@ -37,7 +37,10 @@ pub(crate) fn needed(operation: &str) -> Needed {
         | "DeleteObjectTagging" => Right::Write,
         "PutObjectLegalHold" => Right::Hold,
         "DeleteObject" | "DeleteObjects" | "DeleteBucket" => Right::Delete,
-        "PutBucketVersioning" | "PutObjectLockConfiguration" => return Needed::Root,
+        "PutBucketVersioning"
+        | "PutObjectLockConfiguration"
+        | "PutBucketLifecycleConfiguration"
+        | "DeleteBucketLifecycle" => return Needed::Root,
         "ListObjects" | "ListObjectsV2" | "ListObjectVersions" | "ListMultipartUploads" | "ListParts" => Right::List,
         _ => return Needed::Any,
     })

@@ -5,13 +5,12 @@ use http::StatusCode;
 use s3s::dto::{
     GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput, GetBucketAclInput,
     GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
-    GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput, GetBucketLoggingInput,
-    GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
-    GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput, GetBucketReplicationOutput,
-    GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
-    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Owner, Payer,
-    Permission, ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
-    ServerSideEncryptionRule, Type,
+    GetBucketLoggingInput, GetBucketLoggingOutput, GetBucketNotificationConfigurationInput,
+    GetBucketNotificationConfigurationOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput,
+    GetBucketReplicationOutput, GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput,
+    GetBucketTaggingOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput,
+    Grant, Grantee, Owner, Payer, Permission, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Type,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -38,9 +37,6 @@ never_set! {
     policy: GetBucketPolicyInput => GetBucketPolicyOutput = "NoSuchBucketPolicy", "bucket policy";
     /// `GetBucketCors`.
     cors: GetBucketCorsInput => GetBucketCorsOutput = "NoSuchCORSConfiguration", "CORS configuration";
-    /// `GetBucketLifecycleConfiguration`.
-    lifecycle: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput =
-        "NoSuchLifecycleConfiguration", "lifecycle configuration";
     /// `GetBucketTagging`.
     tagging: GetBucketTaggingInput => GetBucketTaggingOutput = "NoSuchTagSet", "tags";
     /// `GetBucketWebsite`.

@@ -99,6 +99,11 @@ byte_id!(
     16
 );
 byte_id!(
+    /// SHA-256 over the audit trail: an entry, a subtree, or the head of the chain. Zero before the first entry.
+    AuditHash,
+    32
+);
+byte_id!(
     /// Name of one request, as clients and the audit trail see it.
     RequestId,
     16
@@ -124,6 +129,12 @@ int_id!(
 int_id!(
     /// Name of a bucket, never used twice.
     BucketId,
+    u64,
+    u64
+);
+int_id!(
+    /// Name of a case hold, never used twice.
+    HoldId,
     u64,
     u64
 );

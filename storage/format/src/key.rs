@@ -1,6 +1,6 @@
 //! Order-preserving keys of the index. Big-endian, so that bytes sort as numbers do.
 
-use crate::id::{BucketId, ChunkId, Lsn, SegmentId, TenantId, UploadId, VersionId};
+use crate::id::{BucketId, ChunkId, HoldId, Lsn, SegmentId, TenantId, UploadId, VersionId};
 
 /// Key of everything in a bucket, and prefix of its rows.
 #[must_use]
@@ -44,6 +44,14 @@ pub fn chunk(id: ChunkId) -> Vec<u8> {
 #[must_use]
 pub fn tenant(id: TenantId) -> Vec<u8> {
     id.0.to_be_bytes().to_vec()
+}
+
+/// Key of a case hold; those of a bucket sort by age.
+#[must_use]
+pub fn case_hold(bucket: BucketId, hold: HoldId) -> Vec<u8> {
+    let mut out = self::bucket(bucket);
+    out.extend_from_slice(&hold.0.to_be_bytes());
+    out
 }
 
 /// Key of the locks that an upload asks for.

@@ -12,6 +12,7 @@
 //! - encoding refuses what decoding would refuse, so that nothing unreadable is ever written;
 //! - a published layout is frozen: a change is a new `mod vN` with one pure `migrate`.
 
+pub mod audit;
 pub mod checkpoint;
 pub mod checksum;
 pub mod codec;

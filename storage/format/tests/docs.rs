@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kovcheg_format::audit::AuditTree;
 use kovcheg_format::directory::Directory;
 use kovcheg_format::envelope::Codec;
 use kovcheg_format::keyring::{KeyEntry, KeyPurpose};
@@ -15,7 +16,9 @@ use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
     BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
 };
+use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GrantSet, TenantSet};
+use kovcheg_format::record::lifecycle::{LifecycleRule, LifecycleSet, LifecycleTransition};
 use kovcheg_format::record::pool::{
     CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
@@ -149,9 +152,12 @@ fn fields_agree() {
         Checksum,
         Pair,
         PartMark,
+        LifecycleRule,
+        LifecycleTransition,
         VersionFacts,
         ChunkRow,
         SegmentRow,
+        AuditTree,
         EpochStarted,
         MembersChanged,
         DiskStateChanged,
@@ -167,6 +173,8 @@ fn fields_agree() {
         BucketDeleted,
         VersioningSet,
         ObjectLockSet,
+        CaseHoldPlaced,
+        LifecycleSet,
         VersionPut,
         VersionRemoved,
         RetentionSet,
@@ -217,6 +225,7 @@ fn codes_agree() {
         Verdict,
         Namespace,
         Versioning,
+        HoldScope,
         DiskState,
         UploadOutcome,
         VersionKind,

@@ -4,6 +4,7 @@
 
 mod support;
 
+use kovcheg_format::audit::AuditTree;
 use kovcheg_format::checkpoint::CheckpointPage;
 use kovcheg_format::codec::{Blob, TEXT_LIMIT};
 use kovcheg_format::directory::Directory;
@@ -69,7 +70,7 @@ proptest! {
         directory in Directory::any(),
         page in CheckpointPage::any(),
         keys in Vec::<KeyEntry>::any(),
-        rows in (SegmentRow::any(), ChunkRow::any(), Member::any()),
+        rows in (SegmentRow::any(), ChunkRow::any(), Member::any(), AuditTree::any()),
     ) {
         returns(&node)?;
         returns(&root)?;
@@ -79,6 +80,7 @@ proptest! {
         returns(&rows.0)?;
         returns(&rows.1)?;
         returns(&rows.2)?;
+        returns(&rows.3)?;
     }
 
     #[test]

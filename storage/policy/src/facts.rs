@@ -14,11 +14,13 @@ pub enum RemovalCause {
     Overwrite,
     /// The multipart upload it would have come from is thrown away.
     AbortUpload,
+    /// A lifecycle rule says that it is old enough.
+    Lifecycle,
 }
 
 impl RemovalCause {
     /// Every cause.
-    pub const ALL: [Self; 3] = [Self::ClientDelete, Self::Overwrite, Self::AbortUpload];
+    pub const ALL: [Self; 4] = [Self::ClientDelete, Self::Overwrite, Self::AbortUpload, Self::Lifecycle];
 
     /// The cause as tables and the audit trail spell it.
     #[must_use]
@@ -27,6 +29,7 @@ impl RemovalCause {
             Self::ClientDelete => "client-delete",
             Self::Overwrite => "overwrite",
             Self::AbortUpload => "abort-upload",
+            Self::Lifecycle => "lifecycle",
         }
     }
 }

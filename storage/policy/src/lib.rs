@@ -7,14 +7,18 @@
 //! - [`facts`]: what a decision looks at;
 //! - [`verdict`]: allow or deny, with reasons; the strictest rule wins;
 //! - [`access`]: what an access key may do;
+//! - [`case_hold`]: which versions a case hold covers;
 //! - [`clock`]: the retention clock;
+//! - [`lifecycle`]: what is due by a bucket's rules;
 //! - [`object_lock`]: whether a version may be removed, and its retention changed;
 //! - [`period`]: when a retention of days or years ends;
 //! - [`placement`]: which disks a new segment goes to.
 
 pub mod access;
+pub mod case_hold;
 pub mod clock;
 pub mod facts;
+pub mod lifecycle;
 pub mod object_lock;
 pub mod period;
 pub mod placement;

@@ -9,6 +9,8 @@ pub enum Reason {
     RetentionExpired,
     /// The retention becomes no shorter than it is, in the same mode.
     RetentionExtended,
+    /// No case hold covers the version less than before.
+    StillHeld,
     /// GOVERNANCE retention was lifted by someone who may.
     GovernanceBypassed,
     /// COMPLIANCE retention lasts; nobody may lift it.
@@ -29,10 +31,11 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoRetention,
         Self::RetentionExpired,
         Self::RetentionExtended,
+        Self::StillHeld,
         Self::GovernanceBypassed,
         Self::ComplianceRetention,
         Self::GovernanceRetention,
@@ -50,6 +53,7 @@ impl Reason {
             Self::NoRetention => "no-retention",
             Self::RetentionExpired => "retention-expired",
             Self::RetentionExtended => "retention-extended",
+            Self::StillHeld => "still-held",
             Self::GovernanceBypassed => "governance-bypassed",
             Self::ComplianceRetention => "compliance-retention",
             Self::GovernanceRetention => "governance-retention",

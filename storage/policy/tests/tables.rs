@@ -4,9 +4,12 @@
 
 use std::path::Path;
 
-use kovcheg_format::id::DiskId;
-use kovcheg_format::record::version::{RetentionMode, VersionFacts};
+use kovcheg_format::id::{BucketId, DiskId, HoldId, RequestId, VersionId};
+use kovcheg_format::record::audit::Origin;
+use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
+use kovcheg_format::record::version::{Pair, RetentionMode, VersionFacts};
 use kovcheg_format::superblock::FailureDomain;
+use kovcheg_policy::case_hold::{HoldTarget, covers, may_set_tags};
 use kovcheg_policy::facts::{DiskFacts, RemovalCause, RetentionChange, VersionRemoval};
 use kovcheg_policy::object_lock::{may_remove, may_set_retention};
 use kovcheg_policy::placement::place;
@@ -81,7 +84,7 @@ fn removal_follows_the_tables() {
             }
         }
     }
-    assert_eq!(tried, 3 * 5 * 6 * 6);
+    assert_eq!(tried, 3 * 5 * 8 * 6);
 }
 
 #[test]
@@ -122,6 +125,69 @@ fn changes_of_retention_follow_the_table() {
     assert_eq!(tried, 3 * 5 * 2 * (3 + 3 + 1));
 }
 
+fn pair(name: &str, value: &str) -> Pair {
+    Pair { name: name.to_owned(), value: value.to_owned() }
+}
+
+/// A hold on `2025/`, on the tag `case=7`, or on one version, as its scope wants.
+fn hold(scope: HoldScope) -> CaseHoldPlaced {
+    let keyed = [HoldScope::Prefix, HoldScope::Version].contains(&scope);
+    CaseHoldPlaced {
+        hold: HoldId(1),
+        case: "7".to_owned(),
+        bucket: BucketId(1),
+        scope,
+        key: if keyed { "2025/".to_owned() } else { String::new() },
+        version: if scope == HoldScope::Version { VersionId([1; 16]) } else { VersionId::ZERO },
+        tag: if scope == HoldScope::Tag { pair("case", "7") } else { pair("", "") },
+        note: String::new(),
+        placed_at: CLOCK,
+        retention_clock: CLOCK,
+        by: Origin { actor: String::new(), address: String::new(), request: RequestId::ZERO },
+    }
+}
+
+#[test]
+fn case_holds_cover_what_the_table_says() {
+    let table = rows("case-hold");
+    let scopes = [
+        (HoldScope::Bucket, "bucket"),
+        (HoldScope::Prefix, "prefix"),
+        (HoldScope::Tag, "tag"),
+        (HoldScope::Version, "version"),
+    ];
+    let keys =
+        [("2024/a", "outside"), ("2025", "outside"), ("a2025/", "outside"), ("2025/", "equal"), ("2025/a", "inside")];
+    let versions = [(VersionId([1; 16]), "same"), (VersionId([2; 16]), "other")];
+    let tags = [
+        (vec![], "none"),
+        (vec![pair("case", "8")], "other"),
+        (vec![pair("Case", "7")], "other"),
+        (vec![pair("case", "7")], "same"),
+        (vec![pair("a", "b"), pair("case", "7")], "same"),
+    ];
+    let mut tried = 0;
+    for ((scope, scope_word), (key, key_word)) in scopes.into_iter().flat_map(|scope| keys.map(|key| (scope, key))) {
+        let hold = hold(scope);
+        for (version, version_word) in versions {
+            for (tags, tag_word) in &tags {
+                let target = HoldTarget { key, version, tags };
+                let covered = only_row(&table, &[scope_word, key_word, version_word, tag_word])[0] == "yes";
+                assert_eq!(covers(&hold, &target), covered, "{scope_word} {target:?}");
+                // Tags may change as long as the version is covered no less.
+                let lost = covered && only_row(&table, &[scope_word, key_word, version_word, "none"])[0] == "no";
+                let verdict = may_set_tags(std::slice::from_ref(&hold), &target, &[]);
+                let expected = if lost { Verdict::deny(Reason::CaseHold) } else { Verdict::allow(Reason::StillHeld) };
+                assert_eq!(verdict, expected, "{scope_word} {target:?}");
+                let kept = may_set_tags(std::slice::from_ref(&hold), &target, &[pair("case", "7"), pair("x", "y")]);
+                assert_eq!(kept, Verdict::allow(Reason::StillHeld), "{scope_word} {target:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 4 * 5 * 2 * 5);
+}
+
 #[test]
 fn placement_follows_the_table() {
     for row in rows("placement") {
@@ -146,7 +212,7 @@ fn placement_follows_the_table() {
 #[test]
 fn the_document_has_the_same_tables() {
     let document = text("../../docs/policy.md");
-    for name in ["retention", "holds", "retention-change", "placement"] {
+    for name in ["retention", "holds", "case-hold", "retention-change", "placement"] {
         let (_, after) = document.split_once(&format!("<!-- table: {name} -->")).expect(name);
         let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
         let found: Vec<Vec<String>> = after

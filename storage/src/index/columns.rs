@@ -44,11 +44,17 @@ pub enum Column {
     ObjectLock,
     /// Upload → `UploadLocked`.
     UploadLock,
+    /// Bucket, hold → `CaseHoldPlaced`.
+    CaseHold,
+    /// `tree` → `AuditTree`.
+    Audit,
+    /// Bucket id → `LifecycleSet`.
+    Lifecycle,
 }
 
 impl Column {
     /// Every column, in a fixed order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Meta,
         Self::Bucket,
         Self::BucketName,
@@ -68,6 +74,9 @@ impl Column {
         Self::Versioning,
         Self::ObjectLock,
         Self::UploadLock,
+        Self::CaseHold,
+        Self::Audit,
+        Self::Lifecycle,
     ];
 
     /// Name of the column family.
@@ -93,6 +102,9 @@ impl Column {
             Self::Versioning => "versioning",
             Self::ObjectLock => "object_lock",
             Self::UploadLock => "upload_lock",
+            Self::CaseHold => "case_hold",
+            Self::Audit => "audit",
+            Self::Lifecycle => "lifecycle",
         }
     }
 
@@ -119,6 +131,9 @@ impl Column {
             Self::Versioning => 16,
             Self::ObjectLock => 17,
             Self::UploadLock => 18,
+            Self::CaseHold => 19,
+            Self::Audit => 20,
+            Self::Lifecycle => 21,
         }
     }
 

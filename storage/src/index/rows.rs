@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use kovcheg_format::audit::AuditTree;
 use kovcheg_format::codec::{Decode, Reader};
 use kovcheg_format::id::{BucketId, ChunkId, StripeHash};
 use kovcheg_format::{FormatError, layout};
@@ -19,6 +20,9 @@ pub const META_COUNTERS: &[u8] = b"counters";
 pub const META_EPOCH: &[u8] = b"epoch";
 /// Key in [`Column::Meta`] of the newest `ClockTicked`.
 pub const META_CLOCK: &[u8] = b"clock";
+
+/// Key of the one row of [`Column::Audit`].
+pub const AUDIT_TREE: &[u8] = b"tree";
 
 layout! {
     /// A data stripe that the journal names.
@@ -94,6 +98,11 @@ pub fn decode_bucket_id(value: &[u8]) -> Result<BucketId, IndexError> {
 /// The totals; zero in an empty index.
 pub fn counters(view: &dyn IndexRead) -> Result<Counters, IndexError> {
     Ok(get(view, Column::Meta, META_COUNTERS)?.unwrap_or_default())
+}
+
+/// The tree over the audit trail; `None` in an empty index, and in one that a release before there was a tree has made.
+pub fn audit_tree(view: &dyn IndexRead) -> Result<Option<AuditTree>, IndexError> {
+    get(view, Column::Audit, AUDIT_TREE)
 }
 
 /// The digest kept with the rows; that of no rows in an empty index.

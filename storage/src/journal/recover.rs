@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::{StorageError, StorageResult};
 use crate::index::rows::{self, META_APPLIED};
 use crate::index::{Column, Index, IndexError, IndexRead};
-use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe, read_applied};
+use crate::journal::apply::{Applied, Overlay, StripePlace, apply_frame, read_applied};
 use crate::journal::checkpoint;
 use crate::journal::scan::{Chain, ChainStripe};
 use crate::keys::keyring::MetadataCipher;
@@ -53,10 +53,9 @@ pub struct Replay<'a> {
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
     let index_discarded = position(replay, chain)?;
     let mut replayed = 0;
-    let opens = |stripe: &LoadedStripe| open_sealed(replay.cipher, stripe).is_ok();
     loop {
         let before = chain.last();
-        let Some(mut found) = chain.advance_where(&opens)? else { break };
+        let Some(mut found) = chain.advance_where(&|stripe| opens(replay.cipher, stripe))? else { break };
         let frame = open_frame(replay.cipher, &found)?;
         check_epochs(&frame, before, &found)?;
         // Headers name only the disks that are there; the stripe is mended by the word of the records.
@@ -95,23 +94,36 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
         Err(other) => return Err(other.into()),
     };
     if let Some(applied) = &applied {
+        let earlier = replay.may_write && rows::audit_tree(replay.index)?.is_none();
         match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
+            Ok(true) if earlier => {
+                tracing::warn!(
+                    "the index was made by a release without an audit tree: it is built anew from the journal"
+                );
+                chain.rewind();
+            }
             Ok(true) => return learn_newest(replay, chain, applied).map(|()| false),
             // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
             Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
                 chain.trust(applied.lsn, applied.hash);
                 return Ok(false);
             }
-            Ok(false) => {}
+            Ok(false) => {
+                tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
+            }
             Err(other) => return Err(other),
         }
-        tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
     }
     replay.index.wipe()?;
     // A checkpoint has no word of its own: one whose stripe the journal does not show is passed over for an older one.
-    let on_chain = &mut |taken: &Applied| match chain.seek(taken.journal, taken.offset, taken.lsn, taken.hash) {
-        Err(StorageError::Damaged { .. }) => Ok(false),
-        other => other,
+    let on_chain = &mut |taken: &Applied| {
+        if rows::audit_tree(replay.index)?.is_none() {
+            return Ok(false);
+        }
+        match chain.seek(taken.journal, taken.offset, taken.lsn, taken.hash) {
+            Err(StorageError::Damaged { .. }) => Ok(false),
+            other => other,
+        }
     };
     checkpoint::load_where(replay.mender, replay.cipher, replay.index, on_chain)?;
     if let Some(loaded) = read_applied(replay.index)? {
@@ -174,21 +186,18 @@ fn replay_stripe(replay: &Replay<'_>, found: &ChainStripe, frame: &Frame) -> Sto
         lsn: header.lsn,
         epoch: header.epoch,
         hash: header.hash,
+        retention_clock: header.retention_clock,
     };
     let mut overlay = Overlay::new(replay.index)?;
-    for record in &frame.records {
-        apply_record(&mut overlay, &place, record)?;
-    }
-    apply_stripe(&mut overlay, &place)?;
-    let applied = Applied {
-        epoch: header.epoch,
-        lsn: header.lsn,
-        hash: header.hash,
-        journal: header.segment,
-        offset: header.offset,
-    };
-    replay.index.apply(overlay.into_batch(&applied))?;
+    apply_frame(&mut overlay, &place, &frame.records)?;
+    replay.index.apply(overlay.into_batch(&place.applied()))?;
     Ok(())
+}
+
+/// Whether the frame of a stripe opens.
+#[must_use]
+pub fn opens(cipher: &MetadataCipher, stripe: &LoadedStripe) -> bool {
+    open_sealed(cipher, stripe).is_ok()
 }
 
 /// Opens and decodes the records of a journal stripe.

@@ -123,6 +123,12 @@ impl Chain {
         Ok(true)
     }
 
+    /// Puts the cursor back before the first stripe ever written.
+    pub fn rewind(&mut self) {
+        self.at = None;
+        self.last = (Lsn(0), StripeHash::ZERO);
+    }
+
     /// Takes the word of an index for where the chain ends, when too few disks are left to check it.
     pub fn trust(&mut self, lsn: Lsn, hash: StripeHash) {
         self.unread.clear();

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::error::{StorageError, StorageResult};
 use crate::index::{Index, IndexRead};
-use crate::journal::apply::{Applied, Overlay, StripePlace, apply_record, apply_stripe};
+use crate::journal::apply::{Overlay, StripePlace, apply_frame, apply_record};
 use crate::journal::retention_clock::RetentionClock;
 use crate::journal::writer::{JournalWriter, WrittenFrame};
 use crate::segment::store::{PlacedStripe, SegmentStore};
@@ -378,18 +378,8 @@ impl Worker {
     fn apply(&self, written: &WrittenFrame) -> StorageResult<()> {
         let view: &dyn IndexRead = self.parts.index.as_ref();
         let mut overlay = Overlay::new(view)?;
-        for record in &written.records {
-            apply_record(&mut overlay, &written.place, record)?;
-        }
-        apply_stripe(&mut overlay, &written.place)?;
-        let applied = Applied {
-            epoch: written.place.epoch,
-            lsn: written.place.lsn,
-            hash: written.place.hash,
-            journal: written.place.segment,
-            offset: written.place.offset,
-        };
-        self.parts.index.apply(overlay.into_batch(&applied))?;
+        apply_frame(&mut overlay, &written.place, &written.records)?;
+        self.parts.index.apply(overlay.into_batch(&written.place.applied()))?;
         Ok(())
     }
 }
@@ -429,6 +419,7 @@ fn foresee(preview: &mut Overlay<'_>, records: &[Record]) -> StorageResult<()> {
         lsn: Lsn(0),
         epoch: Epoch(0),
         hash: StripeHash::ZERO,
+        retention_clock: 0,
     };
     for record in records {
         apply_record(preview, &nowhere, record)?;

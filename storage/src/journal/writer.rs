@@ -170,6 +170,7 @@ impl JournalWriter {
             lsn,
             epoch: self.ids.epoch(),
             hash: written.hash,
+            retention_clock,
         };
         Ok(Some(WrittenFrame { place, records: frame.records, disk_len: written.disk_len }))
     }

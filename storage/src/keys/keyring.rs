@@ -83,6 +83,7 @@ pub struct Keyring {
     pub sequence: u64,
     entries: Vec<HeldKey>,
     metadata: MetadataCipher,
+    audit_seed: Zeroizing<[u8; 32]>,
 }
 
 impl Keyring {
@@ -94,7 +95,8 @@ impl Keyring {
     pub fn new_pool(now: TimestampMs) -> Self {
         let metadata = HeldKey::generate(FIRST_METADATA_KEY, KeyPurpose::Metadata, DomainId(0), now);
         let domain = HeldKey::generate(FIRST_DOMAIN_KEY, KeyPurpose::Domain, FIRST_DOMAIN, now);
-        Self { sequence: 1, metadata: MetadataCipher::new(&metadata.secret), entries: vec![metadata, domain] }
+        let (cipher, audit_seed) = (MetadataCipher::new(&metadata.secret), audit_seed(&metadata.secret));
+        Self { sequence: 1, metadata: cipher, audit_seed, entries: vec![metadata, domain] }
     }
 
     /// Opens the ring of a pool.
@@ -105,8 +107,9 @@ impl Keyring {
         let entries = decode(&list.map_err(|_| KeyringError::WrongKey)?).map_err(KeyringError::Decode)?;
         let newest = entries.iter().filter(|entry| entry.purpose == KeyPurpose::Metadata).max_by_key(|entry| entry.id);
         let missing = KeyringError::Decode(FormatError::Invalid { what: "metadata key" });
-        let metadata = MetadataCipher::new(&newest.ok_or(missing)?.secret);
-        Ok(Self { sequence: *sequence, entries, metadata })
+        let secret = &newest.ok_or(missing)?.secret;
+        let (metadata, audit_seed) = (MetadataCipher::new(secret), audit_seed(secret));
+        Ok(Self { sequence: *sequence, entries, metadata, audit_seed })
     }
 
     /// Seals the ring for the disks of `pool`, under a fresh nonce.
@@ -129,6 +132,12 @@ impl Keyring {
     #[must_use]
     pub fn metadata(&self) -> MetadataCipher {
         self.metadata.clone()
+    }
+
+    /// What the key that signs audit checkpoints is made from: it follows from the newest metadata key.
+    #[must_use]
+    pub fn audit_seed(&self) -> &[u8; 32] {
+        &self.audit_seed
     }
 
     /// What seals content of a domain now: its newest key. `None` when the ring has none, or it was shredded.
@@ -194,6 +203,10 @@ impl MetadataCipher {
         let refuse = |_| StorageError::NotAuthentic { what: "metadata".to_owned(), reason: "its tag does not match" };
         self.0.open(aad, sealed).map_err(refuse)
     }
+}
+
+fn audit_seed(metadata_secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(blake3::derive_key("kovcheg v1 audit signing", metadata_secret))
 }
 
 fn sealer(root: &RootKey, pool: PoolId) -> Sealer {

@@ -8,6 +8,7 @@ use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Origin};
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ChunkProfile, Versioning, VersioningSet};
+use kovcheg_policy::Reason;
 
 use crate::error::{StorageError, StorageResult};
 use crate::identity::tenants;
@@ -77,13 +78,16 @@ pub fn propose_create(
     Ok((bucket, records))
 }
 
-/// Decides the removal of a bucket, which must hold no version and no upload.
+/// Decides the removal of a bucket, which must hold no version and no upload, and be under no case hold.
 pub fn propose_delete(moment: &Moment<'_>, name: &str, by: &Origin) -> StorageResult<Vec<Record>> {
     let bucket = find(moment.view, name)?;
     for column in [Column::Version, Column::Upload] {
         if !is_empty(moment.view, column, bucket.bucket)? {
             return Err(StorageError::BucketNotEmpty(name.to_owned()));
         }
+    }
+    if !is_empty(moment.view, Column::CaseHold, bucket.bucket)? {
+        return Err(StorageError::Refused { reasons: vec![Reason::CaseHold.code().to_owned()] });
     }
     let deleted = BucketDeleted { bucket: bucket.bucket, by: by.clone() };
     Ok(vec![audit(moment, Action::DeleteBucket, by, name, ""), deleted.into()])

@@ -1,17 +1,20 @@
 //! The guard: the only place that turns policy's Allow into a [`DeleteWarrant`], and the only maker of records that remove a
-//! version or change its retention (L-1, L-2). It runs inside the sequencer, on the facts as they stand at that point of the order (R14).
+//! version, change its retention, or could take it out of a case hold (L-1, L-2). It runs inside the sequencer, on the facts as they stand at that point of the order (R14).
 
 use kovcheg_format::id::{Lsn, VersionId};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict as AuditVerdict};
-use kovcheg_format::record::version::{RetentionSet, VersionPut, VersionRemoved};
+use kovcheg_format::record::version::{Pair, RetentionSet, TagsSet, VersionFacts, VersionPut, VersionRemoved};
 use kovcheg_policy::Reason;
+use kovcheg_policy::case_hold::{HoldTarget, covers, may_set_tags};
 use kovcheg_policy::facts::{RemovalCause, RetentionChange, VersionRemoval};
 use kovcheg_policy::object_lock::{may_remove, may_set_retention};
 use kovcheg_policy::verdict::Verdict;
 
 use crate::error::{StorageError, StorageResult};
+use crate::index::IndexRead;
 use crate::journal::sequencer::Moment;
+use crate::object::holds;
 use crate::object::types::Retention;
 
 /// Proof that policy allowed the removal of one version, on facts that are current at `lsn`, and that the audit record of it
@@ -46,19 +49,40 @@ pub fn permit(
     bypass_governance: bool,
     by: &Origin,
 ) -> StorageResult<DeleteWarrant> {
-    let removal =
-        VersionRemoval { facts: version.facts.clone(), bypass_governance, retention_clock: moment.clock.time, cause };
+    let facts = facts(moment.view, version)?;
+    let removal = VersionRemoval { facts, bypass_governance, retention_clock: moment.clock.time, cause };
     match may_remove(&removal) {
         Verdict::Deny { reasons } => Err(refused(&reasons)),
         Verdict::Allow { reasons } => {
             let action = match cause {
                 RemovalCause::Overwrite => Action::OverwriteVersion,
+                RemovalCause::Lifecycle => Action::ExpireVersion,
                 RemovalCause::ClientDelete | RemovalCause::AbortUpload => Action::DeleteVersion,
             };
             let audit = audit_of(moment, action, by, (bucket_name, &version.key), codes(&reasons));
             let audit = Audit { version: version.version, ..audit };
             let removed = VersionRemoved { bucket: version.bucket, key: version.key.clone(), version: version.version };
             Ok(DeleteWarrant { version: removed, audit, lsn: moment.lsn })
+        }
+    }
+}
+
+/// The facts of a version with the case holds that cover it: these stand in rows of their own (docs/rfcs/0004).
+fn facts(view: &dyn IndexRead, version: &VersionPut) -> StorageResult<VersionFacts> {
+    let target = HoldTarget::of(version);
+    let held = holds::of_bucket(view, version.bucket)?.iter().filter(|hold| covers(hold, &target)).count();
+    let case_holds = version.facts.case_holds.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
+    Ok(VersionFacts { case_holds, ..version.facts.clone() })
+}
+
+/// Asks policy whether the tags of a version may change. The record of it; [`StorageError::Refused`] carries the reasons.
+pub fn permit_tags(moment: &Moment<'_>, version: &VersionPut, tags: Vec<Pair>, by: &Origin) -> StorageResult<Record> {
+    let holds = holds::of_bucket(moment.view, version.bucket)?;
+    match may_set_tags(&holds, &HoldTarget::of(version), &tags) {
+        Verdict::Deny { reasons } => Err(refused(&reasons)),
+        Verdict::Allow { .. } => {
+            let (bucket, key) = (version.bucket, version.key.clone());
+            Ok(TagsSet { bucket, key, version: version.version, tags, by: by.clone() }.into())
         }
     }
 }

@@ -5,6 +5,8 @@ pub mod copy;
 pub mod denial;
 pub mod get;
 pub mod guard;
+pub mod holds;
+pub mod lifecycle;
 pub mod list;
 pub mod locks;
 pub mod manifest;

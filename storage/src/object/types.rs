@@ -1,6 +1,6 @@
 //! What gateways say to the engine and hear from it: plain data.
 
-use kovcheg_format::id::{TenantId, UploadId, VersionId};
+use kovcheg_format::id::{HoldId, TenantId, UploadId, VersionId};
 use kovcheg_format::record::bucket::{ChunkProfile, Namespace};
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
 use kovcheg_format::record::version::{Checksum, Pair, RetentionMode, VersionPut};
@@ -81,6 +81,63 @@ impl std::fmt::Display for DefaultRetention {
             (mode, years) => write!(out, "{mode:?} for {years} years"),
         }
     }
+}
+
+/// The part of a bucket that a case hold covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldPart {
+    /// Every version.
+    Bucket,
+    /// Versions whose key begins so.
+    Prefix(String),
+    /// Versions that carry this tag.
+    Tag(Pair),
+    /// One version of a key; to place a hold, `None` for the current one.
+    Version(String, Option<VersionName>),
+}
+
+impl std::fmt::Display for HeldPart {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bucket => out.write_str("the whole bucket"),
+            Self::Prefix(prefix) => write!(out, "prefix {prefix}"),
+            Self::Tag(tag) => write!(out, "tag {}={}", tag.name, tag.value),
+            Self::Version(key, None) => write!(out, "current version of {key}"),
+            Self::Version(key, Some(name)) => write!(out, "version {name} of {key}"),
+        }
+    }
+}
+
+/// A case hold to be placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCaseHold {
+    /// Number of the case.
+    pub case: String,
+    /// Bucket name.
+    pub bucket: String,
+    /// What of it.
+    pub part: HeldPart,
+    /// What it is for.
+    pub note: String,
+}
+
+/// A case hold as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseHold {
+    /// Its name.
+    pub id: HoldId,
+    /// Number of the case.
+    pub case: String,
+    /// Bucket name.
+    pub bucket: String,
+    /// What of it.
+    pub part: HeldPart,
+    /// What it is for.
+    pub note: String,
+    /// When it was placed: wall clock, milliseconds since 1970.
+    pub placed_at: TimestampMs,
+    /// Who placed it.
+    pub placed_by: String,
 }
 
 /// Names a version as clients do.
@@ -275,7 +332,27 @@ impl Found {
     }
 }
 
+/// As S3 shows it: 32 hex digits, or `null`.
+impl std::fmt::Display for VersionName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => out.write_str("null"),
+            Self::Id(id) => write!(out, "{id}"),
+        }
+    }
+}
+
 impl VersionName {
+    /// The reverse of its text; `None` when that names no version.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        if text == "null" {
+            return Some(Self::Null);
+        }
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).ok().map(|()| Self::Id(VersionId(id)))
+    }
+
     /// The name of a version.
     #[must_use]
     pub fn of(version: &VersionPut) -> Self {

@@ -78,7 +78,8 @@ pub fn by_name(
     }
 }
 
-fn newest(view: &dyn IndexRead, bucket: BucketId, object_key: &str) -> StorageResult<Option<VersionPut>> {
+/// The newest version of a key, object or delete marker.
+pub fn newest(view: &dyn IndexRead, bucket: BucketId, object_key: &str) -> StorageResult<Option<VersionPut>> {
     first(view, bucket, object_key, |_| true)
 }
 
@@ -193,6 +194,18 @@ pub fn propose_delete(
     bypass_governance: bool,
     by: &Origin,
 ) -> StorageResult<(DeleteOutcome, Vec<Record>)> {
+    let as_client = (RemovalCause::ClientDelete, bypass_governance);
+    delete_as(moment, (bucket_name, object_key), wanted, as_client, by)
+}
+
+/// [`propose_delete`] for a cause: the guard hears which, and whether GOVERNANCE is bypassed.
+pub fn delete_as(
+    moment: &Moment<'_>,
+    (bucket_name, object_key): (&str, &str),
+    wanted: Option<VersionName>,
+    (cause, bypass_governance): (RemovalCause, bool),
+    by: &Origin,
+) -> StorageResult<(DeleteOutcome, Vec<Record>)> {
     let bucket = bucket::find(moment.view, bucket_name)?;
     let state = versioning::state(moment.view, bucket.bucket)?;
     let named = state != Versioning::Off;
@@ -204,7 +217,7 @@ pub fn propose_delete(
     };
     let mut records = Vec::new();
     if let Some(version) = &removed {
-        let warrant = permit(moment, version, bucket_name, RemovalCause::ClientDelete, bypass_governance, by)?;
+        let warrant = permit(moment, version, bucket_name, cause, bypass_governance, by)?;
         records.extend(warrant.execute());
     }
     if wanted.is_none() && named {

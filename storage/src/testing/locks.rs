@@ -1,20 +1,21 @@
-//! The driver's calls about Object Lock and tags.
+//! The driver's calls about Object Lock, case holds, lifecycle rules and tags.
 
 use std::sync::Arc;
 
 use kovcheg_format::id::TenantId;
 use kovcheg_format::record::bucket::{BucketCreated, Namespace};
+use kovcheg_format::record::lifecycle::LifecycleRule;
 use kovcheg_format::record::version::{Pair, VersionPut};
 
 use crate::engine::Engine;
 use crate::error::StorageResult;
 use crate::object::copy::{CopySource, propose_copy};
 use crate::object::types::{
-    DefaultRetention, DeleteOutcome, NewBucket, NewLock, NewUpload, NewVersion, Retention, UploadRef, VersionName,
-    VersionRef,
+    CaseHold, DefaultRetention, DeleteOutcome, HeldPart, NewBucket, NewCaseHold, NewLock, NewUpload, NewVersion,
+    Retention, UploadRef, VersionName, VersionRef,
 };
 use crate::object::version::{Content, propose_delete, propose_put};
-use crate::object::{bucket, locks, multipart, tags, version};
+use crate::object::{bucket, holds, lifecycle, locks, multipart, tags, version};
 use crate::testing::driver::{commit_of, decide, empty, origin, write_body};
 
 /// Makes a bucket with Object Lock.
@@ -115,4 +116,36 @@ pub fn set_hold(engine: &Engine, target: &VersionRef, on: bool) -> StorageResult
 pub fn set_tags(engine: &Engine, target: &VersionRef, wanted: Vec<Pair>) -> StorageResult<()> {
     let target = target.clone();
     decide(engine, empty(), move |moment| Ok(((), tags::propose_set(moment, &target, wanted, &origin())?.1)))
+}
+
+/// Places a case hold.
+pub fn place_hold(engine: &Engine, bucket_name: &str, case: &str, part: HeldPart) -> StorageResult<CaseHold> {
+    let new = NewCaseHold { case: case.to_owned(), bucket: bucket_name.to_owned(), part, note: String::new() };
+    decide(engine, empty(), move |moment| holds::propose_place(moment, &new, &origin()))
+}
+
+/// Gives a bucket lifecycle rules.
+pub fn set_rules(engine: &Engine, bucket_name: &str, rules: Vec<LifecycleRule>) -> StorageResult<()> {
+    let name = bucket_name.to_owned();
+    decide(engine, empty(), move |moment| Ok(((), lifecycle::propose_configure(moment, &name, rules, &origin())?)))
+}
+
+/// A rule that covers everything and does nothing yet.
+#[must_use]
+pub fn rule(id: &str) -> LifecycleRule {
+    LifecycleRule {
+        id: id.to_owned(),
+        enabled: true,
+        prefix: String::new(),
+        tags: Vec::new(),
+        larger_than: None,
+        smaller_than: None,
+        expire_days: 0,
+        expire_date: 0,
+        expire_markers: false,
+        noncurrent_days: 0,
+        noncurrent_keep: 0,
+        abort_days: 0,
+        transitions: Vec::new(),
+    }
 }

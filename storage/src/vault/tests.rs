@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod audit;
 mod catch_up;
 mod clock;
 mod crash;
@@ -17,6 +18,8 @@ mod first_start;
 mod forced;
 mod forks;
 mod hang;
+mod holds;
+mod lifecycle;
 mod lock_model;
 mod locks;
 mod nth_fault;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kovcheg_format::id::{Epoch, Lsn, StripeHash};
 use parking_lot::{Mutex, RwLock};
 
+use crate::audit::signer::AuditSigner;
 use crate::dedup::lookup::ChunkLookup;
 use crate::engine::Engine;
 use crate::error::StorageResult;
@@ -68,6 +69,7 @@ pub fn wire(wiring: &Wiring<'_>, base: &Base, last: (Lsn, StripeHash)) -> Storag
         reader,
         store,
         metadata: metadata.clone(),
+        signer: AuditSigner::new(mender.disks.pool, base.keyring.audit_seed())?,
         domains: RwLock::new(domains),
         keyring_written: Mutex::new(epoch.0 << 32),
         sequencer,

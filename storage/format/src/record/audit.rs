@@ -29,6 +29,8 @@ pub mod v1 {
             SetVersioning = 3,
             /// A bucket got Object Lock, or another default retention; the reasons say what was and what is.
             SetObjectLock = 4,
+            /// A bucket got other lifecycle rules; the reasons say what was and what is.
+            SetLifecycle = 5,
             /// A version was removed by a delete.
             DeleteVersion = 10,
             /// A version was replaced by a newer one in a bucket without versioning.
@@ -39,6 +41,10 @@ pub mod v1 {
             SetRetention = 13,
             /// A version came under an S3 legal hold, or is no longer; the reason says which.
             SetLegalHold = 14,
+            /// A case hold was placed; the reasons say the case and what it covers.
+            PlaceCaseHold = 15,
+            /// A version was removed by a lifecycle rule, which the actor names.
+            ExpireVersion = 16,
             /// Root credentials changed.
             ChangeRootCredentials = 30,
             /// A recovery kit was made.

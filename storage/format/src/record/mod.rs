@@ -5,7 +5,9 @@
 
 pub mod audit;
 pub mod bucket;
+pub mod hold;
 pub mod identity;
+pub mod lifecycle;
 pub mod pool;
 pub mod segment;
 pub mod upload;
@@ -113,6 +115,10 @@ records! {
     VersioningSet(bucket::VersioningSet) = 22 @ 1,
     /// A bucket has Object Lock, with this default retention.
     ObjectLockSet(bucket::ObjectLockSet) = 23 @ 1,
+    /// A case hold covers part of a bucket.
+    CaseHoldPlaced(hold::CaseHoldPlaced) = 24 @ 1,
+    /// A bucket has these lifecycle rules.
+    LifecycleSet(lifecycle::LifecycleSet) = 25 @ 1,
     /// An object version exists.
     VersionPut(version::VersionPut) = 30 @ 1,
     /// An object version is gone.

@@ -1,11 +1,12 @@
 //! Every way in which bytes of a disk enter this crate, each as one function that must be total.
 
 use kovcheg_format::Decode;
+use kovcheg_format::audit::AuditTree;
 use kovcheg_format::checkpoint::CheckpointPage;
 use kovcheg_format::directory::Directory;
 use kovcheg_format::envelope;
 use kovcheg_format::frame::Frame;
-use kovcheg_format::id::{ChunkId, SegmentId};
+use kovcheg_format::id::{AuditHash, ChunkId, SegmentId};
 use kovcheg_format::keyring::{KeyEntry, SealedKeyring};
 use kovcheg_format::manifest::{Node, Root};
 use kovcheg_format::record::Record;
@@ -80,6 +81,7 @@ pub fn all() -> Vec<(String, Decoder)> {
             value(|directory: &Directory| assert!(directory.envelopes_len() <= 2 * u64::from(u32::MAX))),
         ),
         ("checkpoint_page".into(), value::<CheckpointPage>(|_| {})),
+        ("row_audit_tree".into(), value::<AuditTree>(|tree| assert_ne!(tree.root(), AuditHash::ZERO))),
         ("row_segment".into(), value::<SegmentRow>(|_| {})),
         ("row_chunk".into(), value(|row: &ChunkRow| assert!(row.offset + row.sealed_len >= row.offset))),
         ("row_member".into(), value::<Member>(|_| {})),

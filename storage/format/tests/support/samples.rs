@@ -1,13 +1,14 @@
 //! One fixed value of every stored type, for golden files, as seeds of the fuzzer, and to hold docs/format.md against.
 
 use kovcheg_format::Encode;
+use kovcheg_format::audit::AuditTree;
 use kovcheg_format::checkpoint::{CheckpointPage, Row};
 use kovcheg_format::codec::Blob;
 use kovcheg_format::directory::Directory;
 use kovcheg_format::envelope::{self, Codec, EnvelopeHeader, TAG_LEN};
 use kovcheg_format::frame::Frame;
 use kovcheg_format::id::{
-    BucketId, ChunkId, DiskId, DomainId, Epoch, KeyId, Lsn, PoolId, RequestId, SegmentId, StripeHash, TenantId,
+    BucketId, ChunkId, DiskId, DomainId, Epoch, HoldId, KeyId, Lsn, PoolId, RequestId, SegmentId, StripeHash, TenantId,
     UploadId, VersionId,
 };
 use kovcheg_format::keyring::{KeyEntry, KeyPurpose, SealedKeyring};
@@ -17,9 +18,11 @@ use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
     BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
 };
+use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
 use kovcheg_format::record::identity::{
     CredentialRemoved, CredentialSet, GRANT_LIST, GRANT_WRITE, GrantSet, TenantSet,
 };
+use kovcheg_format::record::lifecycle::{LifecycleRule, LifecycleSet, LifecycleTransition};
 use kovcheg_format::record::pool::{
     CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
@@ -34,6 +37,8 @@ use kovcheg_format::record::version::{
 };
 use kovcheg_format::shard::{CODEC_RS_GF8, ShardHeader, StripeKind, stripe_hash};
 use kovcheg_format::superblock::{COPIES, FailureDomain, KeySlot, KeySlotKind, Superblock};
+
+mod object;
 
 /// Wall clock of all samples.
 pub const AT: u64 = 1_764_000_000_000;
@@ -168,101 +173,11 @@ fn segment_records() -> Vec<Record> {
     ]
 }
 
-fn object_records() -> Vec<Record> {
-    vec![
-        BucketCreated {
-            bucket: BucketId(5),
-            name: "backups".into(),
-            tenant: TenantId(1),
-            domain: DomainId(1),
-            namespace: Namespace::Flat,
-            profile: ChunkProfile { min: 16 << 10, average: 64 << 10, max: 256 << 10 },
-            jurisdiction: 643,
-            placement: 0,
-            tier: 0,
-            object_lock: true,
-            created_at: AT,
-            by: origin(),
-        }
-        .into(),
-        BucketDeleted { bucket: BucketId(5), by: origin() }.into(),
-        VersioningSet { bucket: BucketId(5), state: Versioning::Suspended, by: origin() }.into(),
-        ObjectLockSet { bucket: BucketId(5), mode: RetentionMode::Compliance, days: 0, years: 5, by: origin() }.into(),
-        version_put().into(),
-        VersionRemoved { bucket: BucketId(5), key: "dumps/база.sql".into(), version: VersionId(run(0x50)) }.into(),
-        RetentionSet {
-            bucket: BucketId(5),
-            key: "dumps/база.sql".into(),
-            version: VersionId(run(0x50)),
-            mode: RetentionMode::Compliance,
-            retain_until: AT + 2,
-            by: origin(),
-        }
-        .into(),
-        LegalHoldSet {
-            bucket: BucketId(5),
-            key: "dumps/база.sql".into(),
-            version: VersionId(run(0x50)),
-            on: true,
-            by: origin(),
-        }
-        .into(),
-        TagsSet {
-            bucket: BucketId(5),
-            key: "dumps/база.sql".into(),
-            version: VersionId(run(0x50)),
-            tags: vec![pair("система", "ledger")],
-            by: origin(),
-        }
-        .into(),
-        UploadCreated {
-            bucket: BucketId(5),
-            key: "dumps/big".into(),
-            upload: UploadId(run(0x51)),
-            domain: DomainId(1),
-            created_at: AT,
-            headers: vec![],
-            metadata: vec![pair("host", "db1")],
-            tags: vec![],
-            checksum_kind: ChecksumKind::Crc64Nvme.code(),
-            full_object: true,
-            by: origin(),
-        }
-        .into(),
-        PartPut {
-            upload: UploadId(run(0x51)),
-            number: 10_000,
-            size: 1 << 33,
-            etag: "9e107d9d372bb6826bd81d3542a419d6".into(),
-            created_at: AT,
-            checksums: vec![],
-            manifest: Root::Tree(child()),
-            crc: child().crc,
-        }
-        .into(),
-        UploadEnded {
-            bucket: BucketId(5),
-            key: "dumps/big".into(),
-            upload: UploadId(run(0x51)),
-            outcome: UploadOutcome::Aborted,
-            by: origin(),
-        }
-        .into(),
-        UploadLocked {
-            upload: UploadId(run(0x51)),
-            mode: RetentionMode::Governance,
-            retain_until: AT + 3,
-            legal_hold: true,
-        }
-        .into(),
-    ]
-}
-
 /// One record of every kind, in the order of `Record::TAGS`.
 pub fn records() -> Vec<Record> {
     let mut all = pool_records();
     all.extend(segment_records());
-    all.extend(object_records());
+    all.extend(object::records());
     all.push(
         Audit {
             action: Action::DeleteVersion,
@@ -401,6 +316,13 @@ pub fn inner() -> Node {
     Node::Inner { level: 2, children: vec![child(), Child { level: 1, ..child() }] }
 }
 
+/// The tree over three entries.
+pub fn audit_tree() -> AuditTree {
+    let mut tree = AuditTree { lsn: Lsn(42), ..AuditTree::default() };
+    (0..3).for_each(|n| tree.append(&format!("{{\"n\":{n}}}")));
+    tree
+}
+
 pub fn directory() -> Directory {
     Directory { chunks: vec![place(0), place(4096)], domain: DomainId(1) }
 }
@@ -439,6 +361,7 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
         ("node_inner".into(), inner().to_bytes()),
         ("directory".into(), directory().to_bytes()),
         ("checkpoint_page".into(), page().to_bytes()),
+        ("row_audit_tree".into(), audit_tree().to_bytes()),
         ("row_segment".into(), segment_row.to_bytes()),
         ("row_chunk".into(), chunk_row.to_bytes()),
         (

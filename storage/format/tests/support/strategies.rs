@@ -1,12 +1,13 @@
 //! Strategies that make any valid value of every stored type.
 
+use kovcheg_format::audit::AuditTree;
 use kovcheg_format::checkpoint::{CheckpointPage, Row};
 use kovcheg_format::codec::Blob;
 use kovcheg_format::directory::Directory;
 use kovcheg_format::envelope::{Codec, EnvelopeHeader, PLAIN_LEN_MAX};
 use kovcheg_format::id::{
-    BucketId, ChunkId, DiskId, DomainId, Epoch, KeyId, Lsn, PoolId, RequestId, SegmentId, StripeHash, TenantId,
-    UploadId, VersionId,
+    AuditHash, BucketId, ChunkId, DiskId, DomainId, Epoch, HoldId, KeyId, Lsn, PoolId, RequestId, SegmentId,
+    StripeHash, TenantId, UploadId, VersionId,
 };
 use kovcheg_format::keyring::{KeyEntry, KeyPurpose, SealedKeyring};
 use kovcheg_format::manifest::{Child, Entry, INLINE_ENTRIES_MAX, LEVEL_MAX, Node, Root};
@@ -15,7 +16,9 @@ use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
     BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
 };
+use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GRANT_ALL, GrantSet, TenantSet};
+use kovcheg_format::record::lifecycle::{LifecycleRule, LifecycleSet, LifecycleTransition};
 use kovcheg_format::record::pool::{
     CheckpointTaken, ClockTicked, DiskState, DiskStateChanged, EpochStarted, Member, MembersChanged,
 };
@@ -50,7 +53,7 @@ macro_rules! wrapped {
     };
 }
 wrapped!(ChunkId([u8; 32]), StripeHash([u8; 32]), PoolId([u8; 16]), DiskId([u8; 16]), VersionId([u8; 16]));
-wrapped!(UploadId([u8; 16]), RequestId([u8; 16]), Lsn(u64), SegmentId(u64), BucketId(u64));
+wrapped!(UploadId([u8; 16]), RequestId([u8; 16]), Lsn(u64), SegmentId(u64), BucketId(u64), HoldId(u64));
 wrapped!(TenantId(u32), DomainId(u32), KeyId(u32));
 
 macro_rules! codes {
@@ -61,6 +64,7 @@ codes!(
     Verdict,
     Namespace,
     Versioning,
+    HoldScope,
     DiskState,
     UploadOutcome,
     ChecksumKind,
@@ -454,6 +458,8 @@ any_record! {
     BucketDeleted(BucketDeleted),
     VersioningSet(VersioningSet),
     ObjectLockSet(ObjectLockSet),
+    CaseHoldPlaced(CaseHoldPlaced),
+    LifecycleSet(LifecycleSet),
     VersionPut(VersionPut),
     VersionRemoved(VersionRemoved),
     RetentionSet(RetentionSet),

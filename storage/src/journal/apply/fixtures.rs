@@ -151,5 +151,6 @@ pub fn stripe_place(n: u64) -> StripePlace {
         lsn: Lsn(n + 1),
         epoch: Epoch(1),
         hash: StripeHash([n.to_le_bytes()[0]; 32]),
+        retention_clock: n,
     }
 }

@@ -12,12 +12,14 @@ mod tests;
 
 use std::ops::ControlFlow;
 
+use kovcheg_format::audit::entry_text;
 use kovcheg_format::codec::Encode;
-use kovcheg_format::frame::Frame;
 use kovcheg_format::id::{BucketId, DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ObjectLockSet, VersioningSet};
+use kovcheg_format::record::hold::CaseHoldPlaced;
 use kovcheg_format::record::identity::CredentialRemoved;
+use kovcheg_format::record::lifecycle::LifecycleSet;
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
     CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow,
@@ -26,6 +28,7 @@ use kovcheg_format::record::segment::{
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked};
 use kovcheg_format::record::version::{VersionFacts, VersionKind, VersionPut, VersionRemoved};
 use kovcheg_format::shard::disk_len;
+use kovcheg_format::units::TimestampMs;
 use kovcheg_format::{key, layout};
 
 use crate::index::rows::{self, META_APPLIED, META_CLOCK, META_EPOCH, StripeRow};
@@ -74,6 +77,8 @@ pub struct StripePlace {
     pub epoch: Epoch,
     /// Its hash.
     pub hash: StripeHash,
+    /// The retention clock in its header, which its seal binds.
+    pub retention_clock: TimestampMs,
 }
 
 impl StripePlace {
@@ -84,17 +89,34 @@ impl StripePlace {
     }
 }
 
-/// Applies a whole journal stripe: its records in order, then the stripe itself, whose file a record in it may have opened.
-pub fn apply_frame(overlay: &mut Overlay<'_>, place: &StripePlace, frame: &Frame) -> Result<(), IndexError> {
-    for record in &frame.records {
+/// Applies a whole journal stripe: its records in order, then the stripe itself, whose file a record in it may have opened, then what of it is
+/// an entry of the audit trail.
+pub fn apply_frame(overlay: &mut Overlay<'_>, place: &StripePlace, records: &[Record]) -> Result<(), IndexError> {
+    for record in records {
         apply_record(overlay, place, record)?;
     }
-    apply_stripe(overlay, place)
+    // Whether the file is known shows at the row that is extended.
+    extend_segment(overlay, place.segment, place.offset, place.shard_len, "journal stripe")?;
+    extend_trail(overlay, place, records)
 }
 
-/// Extends the journal file's row over the stripe. Comes after the stripe's records.
-pub fn apply_stripe(overlay: &mut Overlay<'_>, place: &StripePlace) -> Result<(), IndexError> {
-    extend_segment(overlay, place.segment, place.offset, place.shard_len, "journal stripe").map(|_known| ())
+/// Takes the entries of a stripe into the audit tree; those of one that it holds already are left out.
+fn extend_trail(overlay: &mut Overlay<'_>, place: &StripePlace, records: &[Record]) -> Result<(), IndexError> {
+    let mut tree = rows::audit_tree(overlay)?.unwrap_or_default();
+    if place.lsn <= tree.lsn {
+        return Ok(());
+    }
+    let before = tree.size;
+    for record in records {
+        if let Some(text) = entry_text(tree.size, place.lsn, place.retention_clock, record) {
+            tree.append(&text);
+        }
+    }
+    if tree.size == before {
+        return Ok(());
+    }
+    tree.lsn = place.lsn;
+    overlay.put(Column::Audit, rows::AUDIT_TREE.to_vec(), tree.to_bytes())
 }
 
 /// Applies one record of the stripe at `place`.
@@ -111,12 +133,14 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::ChunksInlined(inlined) => chunks_inlined(overlay, place, inlined),
         Record::ChunksDamaged(damaged) => chunks_damaged(overlay, damaged),
         // Edges are read from the journal by collection; until there is one, no row follows from them. Audit records
-        // are read from the journal alone.
+        // are read from the journal alone; what follows from them is the audit tree, by stripe.
         Record::NodeAdded(_) | Record::Audit(_) => Ok(()),
         Record::BucketCreated(created) => bucket_created(overlay, created),
         Record::BucketDeleted(deleted) => bucket_deleted(overlay, deleted),
         Record::VersioningSet(set) => versioning_set(overlay, set),
         Record::ObjectLockSet(set) => object_lock_set(overlay, set),
+        Record::CaseHoldPlaced(hold) => case_hold_placed(overlay, hold),
+        Record::LifecycleSet(set) => lifecycle_set(overlay, set),
         Record::VersionPut(version) => version_put(overlay, version),
         Record::VersionRemoved(removed) => version_removed(overlay, removed),
         Record::RetentionSet(set) => change_facts(overlay, &key::version(set.bucket, &set.key, set.version), |facts| {
@@ -282,6 +306,7 @@ fn bucket_deleted(overlay: &mut Overlay<'_>, deleted: &BucketDeleted) -> Result<
     }
     overlay.remove(Column::Versioning, id.clone())?;
     overlay.remove(Column::ObjectLock, id.clone())?;
+    overlay.remove(Column::Lifecycle, id.clone())?;
     overlay.remove(Column::Bucket, id)
 }
 
@@ -301,6 +326,26 @@ fn object_lock_set(overlay: &mut Overlay<'_>, set: &ObjectLockSet) -> Result<(),
         return Ok(());
     }
     overlay.put(Column::ObjectLock, id, set.to_bytes())
+}
+
+fn lifecycle_set(overlay: &mut Overlay<'_>, set: &LifecycleSet) -> Result<(), IndexError> {
+    let id = key::bucket(set.bucket);
+    if overlay.get(Column::Bucket, &id)?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    if set.rules.is_empty() {
+        return overlay.remove(Column::Lifecycle, id);
+    }
+    overlay.put(Column::Lifecycle, id, set.to_bytes())
+}
+
+fn case_hold_placed(overlay: &mut Overlay<'_>, hold: &CaseHoldPlaced) -> Result<(), IndexError> {
+    if overlay.get(Column::Bucket, &key::bucket(hold.bucket))?.is_none() {
+        overlay.note_orphan();
+        return Ok(());
+    }
+    overlay.put(Column::CaseHold, key::case_hold(hold.bucket, hold.hold), hold.to_bytes())
 }
 
 /// Changes what policy looks at of a version that is there.

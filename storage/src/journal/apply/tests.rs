@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use kovcheg_format::codec::Encode;
-use kovcheg_format::id::{BucketId, SegmentId};
+use kovcheg_format::id::{BucketId, Lsn, SegmentId};
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::bucket::BucketDeleted;
@@ -19,7 +19,7 @@ use super::fixtures::{
     bucket, chunk_id, chunk_place, credential, opened, origin, part, stripe_added, stripe_place, upload, upload_id,
     version, version_id,
 };
-use super::{Overlay, apply_record, read_applied};
+use super::{Overlay, apply_frame, apply_record, read_applied};
 use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
 use crate::index::{Column, Index, IndexRead, rows};
@@ -214,4 +214,29 @@ proptest! {
         let versions = all_rows(&whole).iter().filter(|(column, _, _)| *column == Column::Version).count();
         prop_assert_eq!(rows::counters(&whole).unwrap().versions, versions as u64);
     }
+}
+
+#[test]
+fn the_trail_grows_by_stripe_once_whatever_is_applied_again() {
+    let index = MemoryIndex::new();
+    let apply = |n: u64, records: &[Record]| {
+        let place = stripe_place(n);
+        let mut overlay = Overlay::new(&index).unwrap();
+        apply_frame(&mut overlay, &place, records).unwrap();
+        index.apply(overlay.into_batch(&place.applied())).unwrap();
+        rows::audit_tree(&index).unwrap()
+    };
+    let opened: Record = opened(1, StripeKind::Journal).into();
+    assert_eq!(apply(0, std::slice::from_ref(&opened)), None, "where bytes lie is no entry");
+    let first =
+        apply(1, &[bucket(1, "one").into(), opened.clone(), version(1, "a", 1, VersionKind::Object, 10).into()]);
+    let second = apply(2, &[version(1, "a", 2, VersionKind::Object, 10).into()]);
+    let sizes = [&first, &second].map(|tree| tree.as_ref().map(|tree| (tree.size, tree.lsn)));
+    assert_eq!(sizes, [Some((2, Lsn(2))), Some((3, Lsn(3)))]);
+    // Both again, as after a crash, and one without an entry.
+    let again = [bucket(1, "one").into(), opened.clone(), version(1, "a", 1, VersionKind::Object, 10).into()];
+    assert_eq!(apply(1, &again), second);
+    assert_eq!(apply(2, &[version(1, "a", 2, VersionKind::Object, 10).into()]), second);
+    assert_eq!(apply(3, &[opened]), second);
+    assert_eq!(digest_of(&index).unwrap(), rows::digest(&index).unwrap());
 }

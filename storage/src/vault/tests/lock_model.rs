@@ -1,10 +1,13 @@
 //! Goal (L-1, L-2): no history removes or shortens what is locked, and none refuses what S3's rules allow. Method: seeded random histories of
-//! puts, copies, uploads, deletes, delete markers, locks, holds, defaults, steps of the wall clock, power cuts, clean ends, lost indexes and
+//! puts, copies, uploads, deletes, delete markers, locks, holds, case holds, tags, lifecycle rules, defaults, steps of the wall clock, power cuts, clean ends, lost indexes and
 //! lost disks, compared after every act with a model that restates the rules of S3 in a few lines and shares no code with the policy; the
 //! retention clock itself is held against what really passed.
 //!
 //! `KOVCHEG_SEED` plays one history, `KOVCHEG_LOCK_ROUNDS` that many (default [`ROUNDS`]).
 
+mod cases;
+mod expiry;
+mod lives;
 mod rules;
 
 use std::sync::Arc;
@@ -13,13 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kovcheg_format::id::{UploadId, VersionId};
 use kovcheg_format::record::version::{RetentionMode, VersionKind};
 
-use self::rules::{Answer, Kept, removal, retention_change};
+use self::rules::{Answer, Case, Expiry, Kept, removal, retention_change};
 use super::fresh;
 use crate::engine::Engine;
 use crate::index::memory::MemoryIndex;
 use crate::object::types::{DefaultRetention, NewLock, Retention, UploadRef, VersionName, VersionQuery, VersionRef};
 use crate::object::versions::list_versions;
-use crate::object::{bucket, locks};
+use crate::object::{bucket, lifecycle, locks};
 use crate::testing::driver::{complete, put_part};
 use crate::testing::faults::Rng;
 use crate::testing::locks::{
@@ -51,6 +54,8 @@ struct History {
     code: String,
     /// By key and age, oldest first.
     kept: Vec<Kept>,
+    cases: Vec<Case>,
+    rule: Option<Expiry>,
     default: DefaultRetention,
     uploads: u8,
     wall: u64,
@@ -83,6 +88,8 @@ impl History {
             vault: None,
             code: String::new(),
             kept: Vec::new(),
+            cases: Vec::new(),
+            rule: None,
             default: DefaultRetention::default(),
             uploads: 0,
             wall: START,
@@ -209,7 +216,7 @@ impl History {
             mode => (mode, later + u64::from(self.default.days) * DAY),
         };
         let (mode, until) = lock.retention.map_or_else(by_default, |asked| (asked.mode, asked.until));
-        Ok(Kept { key, id, marker: false, mode, until, hold: lock.legal_hold, size })
+        Ok(Kept { key, id, marker: false, mode, until, hold: lock.legal_hold, tagged: false, size, born: later })
     }
 
     fn expect(&mut self, what: String, found: &Answer, expected: &Answer) -> Played<()> {
@@ -270,8 +277,18 @@ impl History {
         self.expect(format!("delete of {}", KEYS[key]), &found, &Answer::Done)?;
         match outcome.and_then(|outcome| outcome.name) {
             Some(VersionName::Id(id)) => {
-                let none = RetentionMode::None;
-                self.kept.push(Kept { key, id, marker: true, mode: none, until: 0, hold: false, size: 0 });
+                let (none, born) = (RetentionMode::None, self.now()?.max(self.wall));
+                self.kept.push(Kept {
+                    key,
+                    id,
+                    marker: true,
+                    mode: none,
+                    until: 0,
+                    hold: false,
+                    tagged: false,
+                    size: 0,
+                    born,
+                });
                 Ok(())
             }
             other => Err(format!("a marker named {other:?}")),
@@ -284,7 +301,7 @@ impl History {
         }
         let (at, bypass, now) = (self.rng.below(self.kept.len() as u64) as usize, self.rng.chance(1, 2), self.now()?);
         let kept = self.kept[at].clone();
-        let expected = removal(&kept, bypass, now);
+        let expected = removal(&kept, self.in_case(&kept), bypass, now);
         let name = Some(VersionName::Id(kept.id));
         let (found, done) = Answer::of(delete_version(self.engine()?, (BUCKET, KEYS[kept.key]), name, bypass))?;
         self.expect(format!("removal of {kept:?}, bypass {bypass}, at {now}"), &found, &expected)?;
@@ -333,63 +350,6 @@ impl History {
         set_default(self.engine()?, BUCKET, self.default).map_err(|error| error.to_string())
     }
 
-    /// A clean end or a power cut; a time off; perhaps another index and other disks.
-    fn restart(&mut self) -> Played<()> {
-        let vault = self.vault.take().ok_or("no vault")?;
-        let clean = self.rng.chance(1, 2);
-        if clean {
-            vault.close().map_err(|error| format!("closing: {error}"))?;
-        } else {
-            drop(vault);
-            self.pool = self.pool.freeze().thaw(self.rng.bits());
-            self.index = Arc::new(self.index.crash());
-        }
-        if self.rng.chance(1, 3) {
-            self.index = fresh();
-        }
-        let off = self.a_while();
-        self.pass(off, false);
-        self.clock.set_synchronised(self.rng.chance(3, 4));
-        let first = self.rng.below(6) as usize;
-        let without = if self.rng.chance(1, 4) { vec![first, (first + 1) % 6] } else { Vec::new() };
-        self.log.push(format!("restart (clean: {clean}), off for {off} ms, without {without:?}"));
-        self.open(&without)?;
-        // Those that were away are caught up before others may go.
-        if !without.is_empty() {
-            let vault = self.vault.take().ok_or("no vault")?;
-            vault.close().map_err(|error| format!("closing: {error}"))?;
-            self.open(&[])?;
-        }
-        Ok(())
-    }
-
-    /// The wall clock is set, and mostly put right again some time later.
-    fn step_wall(&mut self) {
-        let right = START + self.ran + self.off;
-        self.wall = match self.rng.below(4) {
-            0 => right + self.rng.below(400 * DAY),
-            1 => right.saturating_sub(self.rng.below(400 * DAY)),
-            _ => right,
-        };
-        self.clock.set_wall(self.wall);
-        self.stepped = true;
-        self.log.push(format!("the wall clock shows {}", self.wall));
-    }
-
-    fn accept(&mut self) -> Played<()> {
-        let before = self.now()?;
-        let vault = self.vault.as_ref().ok_or("no vault")?;
-        let state = vault.accept_clock(&self.code).map_err(|error| error.to_string())?;
-        if state.disputed || state.time != before.max(self.wall) {
-            return Err(format!("accepted {} at {before}: {state:?}", self.wall));
-        }
-        self.accepted += state.time - before;
-        self.acceptances += 1;
-        self.wrote = true;
-        self.log.push(format!("accepted {}", state.time));
-        Ok(())
-    }
-
     fn act(&mut self) -> Played<()> {
         match self.rng.below(64) {
             0..16 => self.put(false),
@@ -407,6 +367,10 @@ impl History {
             }
             56 if self.engine()?.retention.now().disputed => self.accept(),
             56 if self.rng.chance(1, 8) => self.accept(),
+            57 if self.rng.chance(1, 6) => self.place_case(),
+            58 => self.tag(),
+            59 if self.rng.chance(1, 4) => self.set_rule(),
+            60 if self.rng.chance(1, 4) => self.expire(),
             _ => {
                 let ms = self.a_while() / 8;
                 self.pass(ms, true);
@@ -439,7 +403,9 @@ impl History {
                 mode: version.facts.retention,
                 until: version.facts.retain_until,
                 hold: version.facts.legal_hold,
+                tagged: cases::is_tagged(&version.tags),
                 size: version.size,
+                born: lifecycle::made(&version),
             })
             .collect();
         let of = |key: usize| self.kept.iter().rev().filter(move |kept| kept.key == key).cloned();

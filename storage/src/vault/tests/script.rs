@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kovcheg_format::id::{ChunkId, UploadId};
+use kovcheg_format::record::lifecycle::LifecycleRule;
 use kovcheg_format::record::segment::ChunkRow;
 use kovcheg_format::record::version::{Pair, RetentionMode};
 
@@ -15,7 +16,7 @@ use crate::error::{StorageError, StorageResult};
 use crate::identity::access_keys::{self, NewAccessKey};
 use crate::index::memory::MemoryIndex;
 use crate::index::{Column, rows};
-use crate::object::types::{DefaultRetention, Grant, NewLock, Retention, Right, UploadRef, VersionRef};
+use crate::object::types::{DefaultRetention, Grant, HeldPart, NewLock, Retention, Right, UploadRef, VersionRef};
 use crate::object::version;
 use crate::testing::driver::{
     abort, complete, copy_object, copy_part, create_bucket, create_upload, delete, delete_bucket, delete_newest,
@@ -23,7 +24,8 @@ use crate::testing::driver::{
 };
 use crate::testing::faults::{Effect, OpKind, Rng, Rule};
 use crate::testing::locks::{
-    create_locked_bucket, create_locked_upload, put_locked, set_default, set_hold, set_retention, set_tags,
+    create_locked_bucket, create_locked_upload, place_hold, put_locked, rule, set_default, set_hold, set_retention,
+    set_rules, set_tags,
 };
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
@@ -66,6 +68,10 @@ pub enum Step {
     Hold(bool),
     /// Tags the newest version there.
     Tag,
+    /// Places a case hold there.
+    CaseHold,
+    /// Gives it a lifecycle rule by which nothing is due.
+    Lifecycle,
     /// Opens an upload there, whose object is to be locked.
     HeldUpload,
     /// Opens upload `n`.
@@ -150,6 +156,8 @@ pub fn steps(seed: u64) -> Vec<Step> {
             3 => steps.extend([
                 Step::Disable(0),
                 Step::HeldUpload,
+                Step::CaseHold,
+                Step::Lifecycle,
                 Step::Hold(false),
                 Step::Tag,
                 Step::Version(3),
@@ -280,6 +288,8 @@ pub fn next(state: &State, step: &Step) -> State {
             state.insert(name, Arc::new(lock_text(HELD_DEFAULT.mode, NOW + until * DAY, hold)));
         }
         Step::Tag => drop(state.insert("held tags".into(), Arc::new(b"a=b".to_vec()))),
+        Step::Lifecycle => drop(state.insert("rules of held".into(), Arc::new(b"late".to_vec()))),
+        Step::CaseHold => drop(state.insert("case 7 in held".into(), Arc::new(b"prefix h".to_vec()))),
         Step::HeldUpload => {
             let upload = UploadId([HELD_UPLOAD; 16]);
             state.insert(format!("ledger?{upload}/0"), Arc::default());
@@ -331,6 +341,8 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
         }
         Step::Hold(on) => set_hold(engine, &held_newest(), *on),
         Step::Tag => set_tags(engine, &held_newest(), vec![Pair { name: "a".into(), value: "b".into() }]),
+        Step::Lifecycle => set_rules(engine, "held", vec![LifecycleRule { expire_days: 999, ..rule("late") }]),
+        Step::CaseHold => place_hold(engine, "held", "7", HeldPart::Prefix("h".into())).map(drop),
         Step::HeldUpload => {
             let upload = UploadRef { bucket: "held".into(), key: "u".into(), upload: UploadId([HELD_UPLOAD; 16]) };
             let retention = Some(Retention { mode: HELD_DEFAULT.mode, until: NOW + 7 * DAY });

@@ -17,7 +17,7 @@ use crate::identity::tenants::{self, DEFAULT_TENANT};
 use crate::index::{Column, IndexRead, rows};
 use crate::object::types::VersionQuery;
 use crate::object::versions::list_versions;
-use crate::object::{bucket, locks, versioning};
+use crate::object::{bucket, holds, lifecycle, locks, versioning};
 use crate::testing::driver::{get, get_range};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
@@ -86,6 +86,9 @@ fn observe_kept(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
 fn observe_locks(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
     let view = engine.index.as_ref();
     for bucket in bucket::all(view)? {
+        for rule in lifecycle::rules(view, bucket.bucket)? {
+            state.insert(format!("rules of {}", bucket.name), Arc::new(rule.id.into_bytes()));
+        }
         if let Some(default) = locks::state(view, &bucket)? {
             state.insert(format!("{}$", bucket.name), Arc::new(default.to_string().into_bytes()));
         }
@@ -97,6 +100,9 @@ fn observe_locks(engine: &Arc<Engine>, state: &mut State) -> StorageResult<()> {
         for tag in &version.tags {
             state.insert("held tags".into(), Arc::new(format!("{}={}", tag.name, tag.value).into_bytes()));
         }
+    }
+    for hold in holds::list(view, None)? {
+        state.insert(format!("case {} in {}", hold.case, hold.bucket), Arc::new(hold.part.to_string().into_bytes()));
     }
     rows::scan::<UploadLocked>(view, Column::UploadLock, &[], None, &mut |_, locked| {
         let text = lock_text(locked.mode, locked.retain_until, locked.legal_hold);

@@ -1,4 +1,4 @@
-//! The rules of S3 Object Lock, restated: what the model expects. Shares no code with the policy.
+//! The rules of S3 Object Lock and of case holds, restated: what the model expects. Shares no code with the policy.
 
 use kovcheg_format::id::VersionId;
 use kovcheg_format::record::version::RetentionMode;
@@ -15,7 +15,68 @@ pub struct Kept {
     pub mode: RetentionMode,
     pub until: u64,
     pub hold: bool,
+    pub tagged: bool,
     pub size: u64,
+    /// When it was made, by the later of both clocks.
+    pub born: u64,
+}
+
+/// What a case hold covers, for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Case {
+    All,
+    Under(&'static str),
+    Tagged,
+    One(VersionId),
+}
+
+impl Case {
+    pub fn covers(&self, kept: &Kept, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Under(prefix) => name.get(..prefix.len()) == Some(*prefix),
+            Self::Tagged => kept.tagged,
+            Self::One(id) => kept.id == *id,
+        }
+    }
+}
+
+/// A lifecycle rule of the model: it covers everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    pub days: u64,
+    pub noncurrent_days: u64,
+    pub keep: usize,
+    pub markers: bool,
+}
+
+/// So many days after, at the next midnight.
+fn midnight_after(from: u64, days: u64) -> u64 {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let end = from + days * DAY;
+    end + (DAY - end % DAY) % DAY
+}
+
+impl Expiry {
+    /// What is due of the versions of one key, from the oldest to the newest: whether the current one is, and which others.
+    pub fn due(&self, versions: &[Kept], now: u64) -> (bool, Vec<VersionId>) {
+        let Some((newest, older)) = versions.split_last() else { return (false, Vec::new()) };
+        let aged = self.days > 0 && midnight_after(newest.born, self.days) <= now;
+        let mut gone = Vec::new();
+        for (at, kept) in older.iter().enumerate() {
+            let newer_noncurrent = older.len() - at - 1;
+            let since = versions[at + 1].born;
+            if self.noncurrent_days > 0
+                && newer_noncurrent >= self.keep
+                && midnight_after(since, self.noncurrent_days) <= now
+            {
+                gone.push(kept.id);
+            }
+        }
+        let lone_marker = newest.marker && older.is_empty() && (self.markers || aged);
+        gone.extend(lone_marker.then_some(newest.id));
+        (aged && !newest.marker, gone)
+    }
 }
 
 /// What an act is answered: done, refused with the reasons, or wrong in itself.
@@ -55,8 +116,8 @@ pub fn retention_change(kept: &Kept, wanted: Option<Retention>, bypass: bool, no
     }
 }
 
-/// What S3 says to the removal of a version.
-pub fn removal(kept: &Kept, bypass: bool, now: u64) -> Answer {
+/// What S3 says to the removal of a version, and the case holds besides.
+pub fn removal(kept: &Kept, in_case: bool, bypass: bool, now: u64) -> Answer {
     let mut reasons = Vec::new();
     if kept.until > now {
         match kept.mode {
@@ -67,6 +128,9 @@ pub fn removal(kept: &Kept, bypass: bool, now: u64) -> Answer {
     }
     if kept.hold {
         reasons.push("legal-hold".to_owned());
+    }
+    if in_case {
+        reasons.push("case-hold".to_owned());
     }
     if reasons.is_empty() { Answer::Done } else { Answer::Refused(reasons) }
 }

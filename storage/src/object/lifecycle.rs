@@ -1,0 +1,238 @@
+//! Lifecycle rules of buckets: set, shown, and carried out by the worker, through the guard (docs/rfcs/0006).
+
+use kovcheg_format::id::{BucketId, UploadId, VersionId};
+use kovcheg_format::key;
+use kovcheg_format::record::Record;
+use kovcheg_format::record::audit::{Action, Origin};
+use kovcheg_format::record::lifecycle::{LifecycleRule, LifecycleSet};
+use kovcheg_format::record::upload::UploadCreated;
+use kovcheg_format::record::version::{VersionKind, VersionPut};
+use kovcheg_policy::facts::RemovalCause;
+use kovcheg_policy::lifecycle::{Due, LifecycleFacts, due, upload_due};
+use std::ops::ControlFlow;
+
+use crate::error::{StorageError, StorageResult};
+use crate::index::{Column, IndexRead, rows};
+use crate::journal::sequencer::Moment;
+use crate::object::guard::audit_of;
+use crate::object::types::{UploadRef, VersionName};
+use crate::object::version::{delete_as, newest};
+use crate::object::{bucket, multipart};
+
+/// Longest id of a rule, bytes; most days; most noncurrent versions to keep (S3).
+const ID_LEN_MAX: usize = 255;
+const DAYS_MAX: u32 = 36_500;
+const KEEP_MAX: u32 = 100;
+/// Most rules of a bucket (S3).
+pub const RULES_MAX: usize = 1000;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// The rules of a bucket; none where there are none.
+pub fn rules(view: &dyn IndexRead, bucket: BucketId) -> StorageResult<Vec<LifecycleRule>> {
+    let set: Option<LifecycleSet> = rows::get(view, Column::Lifecycle, &key::bucket(bucket))?;
+    Ok(set.map_or_else(Vec::new, |set| set.rules))
+}
+
+/// Decides the rules of a bucket, in place of those it has; without any, that it has none.
+pub fn propose_configure(
+    moment: &Moment<'_>,
+    bucket_name: &str,
+    wanted: Vec<LifecycleRule>,
+    by: &Origin,
+) -> StorageResult<Vec<Record>> {
+    check_rules(&wanted)?;
+    let bucket = bucket::find(moment.view, bucket_name)?;
+    let was = rules(moment.view, bucket.bucket)?.into_iter().map(|rule| format!("was {}", shown(&rule)));
+    let is = wanted.iter().map(|rule| format!("is {}", shown(rule)));
+    let audited = audit_of(moment, Action::SetLifecycle, by, (bucket_name, ""), was.chain(is).collect());
+    Ok(vec![audited.into(), LifecycleSet { bucket: bucket.bucket, rules: wanted, by: by.clone() }.into()])
+}
+
+fn check_rules(rules: &[LifecycleRule]) -> StorageResult<()> {
+    let refused = |reason: String| Err(StorageError::InvalidArgument { what: "lifecycle", reason });
+    if rules.len() > RULES_MAX {
+        return refused(format!("a bucket has at most {RULES_MAX} rules"));
+    }
+    let mut ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+    ids.sort_unstable();
+    if let Some(twice) = ids.windows(2).find_map(|pair| pair.first().filter(|id| pair.last() == Some(*id))) {
+        return refused(format!("two rules have the id {twice}"));
+    }
+    rules.iter().find_map(fault).map_or(Ok(()), |(rule, reason)| refused(format!("rule {}: {reason}", rule.id)))
+}
+
+/// What is wrong with a rule.
+fn fault(rule: &LifecycleRule) -> Option<(&LifecycleRule, String)> {
+    let filtered = !rule.tags.is_empty() || rule.larger_than.is_some() || rule.smaller_than.is_some();
+    let expires = [rule.expire_days > 0, rule.expire_date > 0, rule.expire_markers].iter().filter(|set| **set).count();
+    let acts = expires > 0 || rule.noncurrent_days > 0 || rule.abort_days > 0 || !rule.transitions.is_empty();
+    let days = [rule.expire_days, rule.noncurrent_days, rule.abort_days];
+    let days = days.into_iter().chain(rule.transitions.iter().map(|transition| transition.days)).max();
+    let keep = rule.transitions.iter().map(|transition| transition.keep).chain([rule.noncurrent_keep]).max();
+    let dates = rule.transitions.iter().map(|transition| transition.date).chain([rule.expire_date]);
+    let sizes = rule.larger_than.zip(rule.smaller_than);
+    let reason = if !(1..=ID_LEN_MAX).contains(&rule.id.len()) {
+        format!("an id has 1 to {ID_LEN_MAX} bytes")
+    } else if !acts {
+        "it does nothing; at least one action must be specified".to_owned()
+    } else if expires > 1 {
+        "an expiration has days, a date, or expired delete markers, and no two of them".to_owned()
+    } else if rule.expire_markers && filtered {
+        "expired delete markers have neither tags nor sizes to ask for".to_owned()
+    } else if rule.abort_days > 0 && filtered {
+        "uploads have neither tags nor sizes to ask for".to_owned()
+    } else if days > Some(DAYS_MAX) {
+        format!("there are at most {DAYS_MAX} days")
+    } else if keep > Some(KEEP_MAX) {
+        format!("at most {KEEP_MAX} noncurrent versions are kept")
+    } else if rule.noncurrent_keep > 0 && rule.noncurrent_days == 0 {
+        "noncurrent versions are kept of those that expire after some days; say after how many".to_owned()
+    } else if dates.into_iter().any(|date| date % DAY_MS != 0) {
+        "a date must be at midnight UTC".to_owned()
+    } else if sizes.is_some_and(|(larger, smaller)| smaller <= larger.saturating_add(1)) {
+        "no size fits".to_owned()
+    } else {
+        return None;
+    };
+    Some((rule, reason))
+}
+
+/// A rule in few words.
+fn shown(rule: &LifecycleRule) -> String {
+    let LifecycleRule { id, enabled, prefix, tags, larger_than, smaller_than, .. } = rule;
+    let mut words = vec![format!("{id}{}", if *enabled { "" } else { " (off)" })];
+    words.extend((!prefix.is_empty()).then(|| format!("prefix {prefix}")));
+    words.extend(tags.iter().map(|tag| format!("tag {}={}", tag.name, tag.value)));
+    words.extend(larger_than.map(|bytes| format!("more than {bytes} bytes")));
+    words.extend(smaller_than.map(|bytes| format!("less than {bytes} bytes")));
+    let mut action = |does: bool, what: String| words.extend(does.then_some(what));
+    action(rule.expire_days > 0, format!("expire after {} days", rule.expire_days));
+    action(rule.expire_date > 0, format!("expire at {}", rule.expire_date));
+    action(rule.expire_markers, "remove lone delete markers".to_owned());
+    let keep = rule.noncurrent_keep;
+    action(rule.noncurrent_days > 0, format!("noncurrent after {} days, keep {keep}", rule.noncurrent_days));
+    action(rule.abort_days > 0, format!("abort uploads after {} days", rule.abort_days));
+    action(!rule.transitions.is_empty(), format!("{} transitions", rule.transitions.len()));
+    words.join(", ")
+}
+
+/// Something that is due, found in a snapshot of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueThing {
+    /// Bucket.
+    pub bucket: BucketId,
+    /// Its name.
+    pub bucket_name: String,
+    /// Object key.
+    pub key: String,
+    /// The rule that says so.
+    pub rule: String,
+    /// What is to go.
+    pub what: DueWhat,
+}
+
+/// See [`DueThing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueWhat {
+    /// This version, as the current one.
+    Current(VersionId),
+    /// This version, as a noncurrent one of a successor made then, with so many newer noncurrent ones; or a lone marker.
+    Version {
+        /// Which.
+        version: VersionId,
+        /// When its successor was made; `None` for a lone marker.
+        superseded: Option<u64>,
+        /// Newer noncurrent versions.
+        newer_noncurrent: u32,
+    },
+    /// This upload.
+    Upload(UploadId),
+}
+
+/// Who removes what is due.
+#[must_use]
+pub fn origin(rule: &str) -> Origin {
+    let request = kovcheg_format::id::RequestId::ZERO;
+    Origin { actor: format!("lifecycle {rule}"), address: String::new(), request }
+}
+
+/// When a version was made, as far as its age counts: by the later of both clocks.
+#[must_use]
+pub fn made(version: &VersionPut) -> u64 {
+    version.created_at.max(version.facts.retention_clock)
+}
+
+/// The facts of a version that lifecycle looks at.
+#[must_use]
+pub fn facts(version: &VersionPut, superseded: Option<u64>, newer_noncurrent: u32, alone: bool) -> LifecycleFacts<'_> {
+    LifecycleFacts {
+        key: &version.key,
+        size: version.size,
+        tags: &version.tags,
+        kind: version.kind,
+        made: made(version),
+        superseded,
+        newer_noncurrent,
+        alone,
+    }
+}
+
+/// Decides what becomes of something that was due: it goes when it still is, by the rules and the versions as they are now, and the guard allows it. No
+/// records when it is not due any more.
+pub fn propose_expire(moment: &Moment<'_>, thing: &DueThing) -> StorageResult<Vec<Record>> {
+    let rules = rules(moment.view, thing.bucket)?;
+    let by = origin(&thing.rule);
+    let (bucket_name, object_key) = (thing.bucket_name.as_str(), thing.key.as_str());
+    let now = moment.clock.time;
+    let row = |version| -> StorageResult<Option<VersionPut>> {
+        Ok(rows::get(moment.view, Column::Version, &key::version(thing.bucket, object_key, version))?)
+    };
+    let newest = newest(moment.view, thing.bucket, object_key)?;
+    let is_newest = |version| newest.as_ref().is_some_and(|newest| newest.version == version);
+    match thing.what {
+        DueWhat::Upload(upload) => {
+            let found: Option<UploadCreated> =
+                rows::get(moment.view, Column::Upload, &key::upload(thing.bucket, object_key, upload))?;
+            let due = |found: &UploadCreated| upload_due(&rules, object_key, found.created_at, now).is_some();
+            if !found.as_ref().is_some_and(due) {
+                return Ok(Vec::new());
+            }
+            let named = UploadRef { bucket: bucket_name.to_owned(), key: object_key.to_owned(), upload };
+            multipart::propose_abort(moment, &named, &by)
+        }
+        DueWhat::Current(version) => {
+            let Some(found) = newest.as_ref().filter(|newest| newest.version == version) else { return Ok(Vec::new()) };
+            if due(&rules, &facts(found, None, 0, false), now).map(|(due, _)| due) != Some(Due::Current) {
+                return Ok(Vec::new());
+            }
+            remove(moment, thing, None, &by)
+        }
+        DueWhat::Version { version, superseded, newer_noncurrent } => {
+            let Some(found) = row(version)? else { return Ok(Vec::new()) };
+            let alone = superseded.is_none() && is_alone(moment.view, &found)?;
+            let noncurrent = superseded.is_some() && !is_newest(version);
+            let still = due(&rules, &facts(&found, superseded, newer_noncurrent, alone), now);
+            if !(alone || noncurrent) || still.map(|(due, _)| due) != Some(Due::Version) {
+                return Ok(Vec::new());
+            }
+            remove(moment, thing, Some(VersionName::of(&found)), &by)
+        }
+    }
+}
+
+fn remove(moment: &Moment<'_>, thing: &DueThing, name: Option<VersionName>, by: &Origin) -> StorageResult<Vec<Record>> {
+    let place = (thing.bucket_name.as_str(), thing.key.as_str());
+    delete_as(moment, place, name, (RemovalCause::Lifecycle, false), by).map(|(_, records)| records)
+}
+
+/// Whether a version is a delete marker, and all there is of its key.
+fn is_alone(view: &dyn IndexRead, version: &VersionPut) -> StorageResult<bool> {
+    let from = key::versions_of(version.bucket, &version.key);
+    let mut others = false;
+    rows::scan(view, Column::Version, &from, key::after_prefix(&from).as_deref(), &mut |_, other: VersionPut| {
+        others = other.version != version.version;
+        if others { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(!others && version.kind == VersionKind::DeleteMarker)
+}
