@@ -96,3 +96,8 @@ fn checksums_are_checked_and_kept_over_tls() {
 fn errors_have_codes_over_tls() {
     run_over_tls("BOTOTLSERRORS", "errors.py");
 }
+
+#[test]
+fn lifecycle_rules_are_kept() {
+    run("BOTORULES", "lifecycle.py");
+}
