@@ -49,6 +49,7 @@ mod restart;
 mod root_override;
 mod roundtrip;
 mod secrets;
+mod sequences;
 mod start_after_crash;
 mod tags;
 mod tenants;

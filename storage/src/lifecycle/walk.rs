@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
             let newer_noncurrent = seen - 1;
             let looked = facts(&version, Some(successor), newer_noncurrent, false);
             if let Some((_, rule)) = due(self.rules, &looked, self.now) {
-                let what = DueWhat::Version { version: version.version, superseded: Some(successor), newer_noncurrent };
+                let what = DueWhat::Version { version: version.version, superseded: Some(successor) };
                 self.note(&version, rule, what, page);
             }
             return;
@@ -144,7 +144,7 @@ impl<'a> Walk<'a> {
     fn leave(&mut self, page: &mut Page) {
         let Some(marker) = self.place.marker.take() else { return };
         if let Some((Due::Version, rule)) = due(self.rules, &facts(&marker, None, 0, true), self.now) {
-            let what = DueWhat::Version { version: marker.version, superseded: None, newer_noncurrent: 0 };
+            let what = DueWhat::Version { version: marker.version, superseded: None };
             self.note(&marker, rule, what, page);
         }
     }

@@ -137,14 +137,12 @@ pub struct DueThing {
 pub enum DueWhat {
     /// This version, as the current one.
     Current(VersionId),
-    /// This version, as a noncurrent one of a successor made then, with so many newer noncurrent ones; or a lone marker.
+    /// This version, as a noncurrent one, or as a lone marker.
     Version {
         /// Which.
         version: VersionId,
         /// When its successor was made; `None` for a lone marker.
         superseded: Option<u64>,
-        /// Newer noncurrent versions.
-        newer_noncurrent: u32,
     },
     /// This upload.
     Upload(UploadId),
@@ -182,7 +180,6 @@ pub fn facts(version: &VersionPut, superseded: Option<u64>, newer_noncurrent: u3
 /// records when it is not due any more.
 pub fn propose_expire(moment: &Moment<'_>, thing: &DueThing) -> StorageResult<Vec<Record>> {
     let rules = rules(moment.view, thing.bucket)?;
-    let by = origin(&thing.rule);
     let (bucket_name, object_key) = (thing.bucket_name.as_str(), thing.key.as_str());
     let now = moment.clock.time;
     let row = |version| -> StorageResult<Option<VersionPut>> {
@@ -194,36 +191,57 @@ pub fn propose_expire(moment: &Moment<'_>, thing: &DueThing) -> StorageResult<Ve
         DueWhat::Upload(upload) => {
             let found: Option<UploadCreated> =
                 rows::get(moment.view, Column::Upload, &key::upload(thing.bucket, object_key, upload))?;
-            let due = |found: &UploadCreated| upload_due(&rules, object_key, found.created_at, now).is_some();
-            if !found.as_ref().is_some_and(due) {
-                return Ok(Vec::new());
-            }
+            let due = found.and_then(|found| upload_due(&rules, object_key, found.created_at, now));
+            let Some(rule) = due else { return Ok(Vec::new()) };
             let named = UploadRef { bucket: bucket_name.to_owned(), key: object_key.to_owned(), upload };
-            multipart::propose_abort(moment, &named, &by)
+            multipart::propose_abort(moment, &named, &origin(rule))
         }
         DueWhat::Current(version) => {
             let Some(found) = newest.as_ref().filter(|newest| newest.version == version) else { return Ok(Vec::new()) };
-            if due(&rules, &facts(found, None, 0, false), now).map(|(due, _)| due) != Some(Due::Current) {
-                return Ok(Vec::new());
+            match due(&rules, &facts(found, None, 0, false), now) {
+                Some((Due::Current, rule)) => remove(moment, thing, None, rule),
+                _ => Ok(Vec::new()),
             }
-            remove(moment, thing, None, &by)
         }
-        DueWhat::Version { version, superseded, newer_noncurrent } => {
+        DueWhat::Version { version, superseded } => {
             let Some(found) = row(version)? else { return Ok(Vec::new()) };
             let alone = superseded.is_none() && is_alone(moment.view, &found)?;
             let noncurrent = superseded.is_some() && !is_newest(version);
+            let keep = rules.iter().map(|rule| rule.noncurrent_keep).max().unwrap_or_default();
+            let (newer_noncurrent, successor) = newer(moment.view, &found, keep)?;
+            let superseded = superseded.map(|then| successor.unwrap_or(then));
             let still = due(&rules, &facts(&found, superseded, newer_noncurrent, alone), now);
-            if !(alone || noncurrent) || still.map(|(due, _)| due) != Some(Due::Version) {
-                return Ok(Vec::new());
+            match still {
+                Some((Due::Version, rule)) if alone || noncurrent => {
+                    remove(moment, thing, Some(VersionName::of(&found)), rule)
+                }
+                _ => Ok(Vec::new()),
             }
-            remove(moment, thing, Some(VersionName::of(&found)), &by)
         }
     }
 }
 
-fn remove(moment: &Moment<'_>, thing: &DueThing, name: Option<VersionName>, by: &Origin) -> StorageResult<Vec<Record>> {
+/// How many noncurrent versions of its key are newer than a version, counted to no more than `enough`, and when its successor was made, if the
+/// count came so far. Others may have gone since it was found to be due.
+fn newer(view: &dyn IndexRead, version: &VersionPut, enough: u32) -> StorageResult<(u32, Option<u64>)> {
+    let from = key::versions_of(version.bucket, &version.key);
+    let (mut seen, mut successor, mut met) = (0_u32, None, false);
+    rows::scan(view, Column::Version, &from, key::after_prefix(&from).as_deref(), &mut |_, other: VersionPut| {
+        met = other.version == version.version;
+        if met || seen > enough {
+            return ControlFlow::Break(());
+        }
+        seen += 1;
+        successor = Some(made(&other));
+        ControlFlow::Continue(())
+    })?;
+    Ok((seen.saturating_sub(1), successor.filter(|_| met)))
+}
+
+fn remove(moment: &Moment<'_>, thing: &DueThing, name: Option<VersionName>, rule: &str) -> StorageResult<Vec<Record>> {
     let place = (thing.bucket_name.as_str(), thing.key.as_str());
-    delete_as(moment, place, name, (RemovalCause::Lifecycle, false), by).map(|(_, records)| records)
+    let outcome = delete_as(moment, place, name, (RemovalCause::Lifecycle, false), &origin(rule));
+    outcome.map(|(_, records)| records)
 }
 
 /// Whether a version is a delete marker, and all there is of its key.

@@ -11,11 +11,14 @@ use super::fresh;
 use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::lifecycle::{Expired, run};
-use crate::object::types::{HeldPart, NewLock, Retention, UploadRef, VersionQuery, VersionRef};
+use crate::object::lifecycle::{DueThing, DueWhat, propose_expire};
+use crate::object::types::{HeldPart, NewLock, Retention, UploadRef, VersionName, VersionQuery, VersionRef};
 use crate::object::versions::list_versions;
 use crate::object::{bucket, uploads};
-use crate::testing::driver::{create_bucket, create_upload, delete, get, keep_versions, put};
-use crate::testing::locks::{create_locked_bucket, place_hold, put_locked, rule, set_hold, set_rules, set_tags};
+use crate::testing::driver::{create_bucket, create_upload, decide, delete, empty, get, keep_versions, put};
+use crate::testing::locks::{
+    create_locked_bucket, delete_version, place_hold, put_locked, rule, set_hold, set_rules, set_tags,
+};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::{ManualClock, World};
 use crate::vault::{Parts, Vault};
@@ -126,7 +129,7 @@ fn what_is_locked_or_held_stays_until_it_is_not() {
     let bucket = bucket::find(engine.index.as_ref(), "ledger").unwrap();
     let query = VersionQuery { prefix: "hold".into(), max_keys: 9, ..VersionQuery::default() };
     let held = list_versions(engine.index.as_ref(), bucket.bucket, &query).unwrap().versions.remove(1).0;
-    let name = Some(crate::object::types::VersionName::of(&held));
+    let name = Some(VersionName::of(&held));
     set_hold(engine, &VersionRef { bucket: "ledger".into(), key: "hold".into(), version: name }, false).unwrap();
     assert_eq!(walk(engine), (1, 1));
 }
@@ -207,4 +210,44 @@ fn rules_that_mean_nothing_are_refused() {
     }
     set_rules(engine, "ledger", (0..1000).map(|n| LifecycleRule { id: n.to_string(), ..acts.clone() }).collect())
         .unwrap();
+}
+
+/// The story: a walk counted two newer noncurrent versions to keep, a client removed one of them, and then there was one.
+#[test]
+fn what_changed_since_the_walk_counts() {
+    let (vault, clock) = vault("lifecycle-since", 257);
+    let engine = vault.engine();
+    create_bucket(engine, "ledger").unwrap();
+    keep_versions(engine, "ledger").unwrap();
+    let versions: Vec<_> = (1..=4).map(|len| put(engine, "ledger", "k", &vec![1; len]).unwrap().version).collect();
+    set_rules(engine, "ledger", vec![LifecycleRule { noncurrent_days: 1, noncurrent_keep: 2, ..rule("r") }]).unwrap();
+    clock.run(3 * DAY);
+    let thing = |version, superseded| DueThing {
+        bucket: bucket::find(engine.index.as_ref(), "ledger").unwrap().bucket,
+        bucket_name: "ledger".into(),
+        key: "k".into(),
+        rule: "r".into(),
+        what: DueWhat::Version { version, superseded },
+    };
+    let expire = |thing: DueThing| {
+        let decided = decide(engine, empty(), move |moment| {
+            let records = propose_expire(moment, &thing)?;
+            Ok((records.len(), records))
+        });
+        decided.unwrap()
+    };
+    let oldest = thing(versions[0], Some(START));
+    delete_version(engine, ("ledger", "k"), Some(VersionName::Id(versions[1])), false).unwrap();
+    assert_eq!(expire(oldest.clone()), 0, "only one newer noncurrent version is left");
+    // By a successor that is younger than the one that went.
+    set_rules(engine, "ledger", vec![LifecycleRule { noncurrent_days: 1, ..rule("r") }]).unwrap();
+    put(engine, "ledger", "k", b"young").unwrap();
+    delete_version(engine, ("ledger", "k"), Some(VersionName::Id(versions[2])), false).unwrap();
+    delete_version(engine, ("ledger", "k"), Some(VersionName::Id(versions[3])), false).unwrap();
+    assert_eq!(expire(oldest.clone()), 0, "its successor has just been made");
+    assert_eq!(expire(thing(versions[1], Some(START))), 0, "it is gone");
+    let young = holds(engine).len();
+    clock.run(3 * DAY);
+    assert_eq!((expire(oldest), young), (2, 2));
+    assert_eq!(holds(engine), ["k:5"]);
 }
