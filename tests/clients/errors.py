@@ -51,6 +51,19 @@ expect("NotImplemented", 501, s3.put_bucket_acl, Bucket="errors", ACL="public-re
 expect("NotImplemented", 501, s3.put_bucket_tagging, Bucket="errors", Tagging={"TagSet": []})
 expect("InvalidArgument", 400, s3.copy_object, Bucket="errors", Key="copy", CopySource="errors/there?versionId=abc")
 expect("NoSuchVersion", 404, s3.get_object, **there, VersionId="0" * 32)
+bucket = {"Bucket": "errors"}
+
+
+def sealed_by(algorithm, **more):
+    by_default = {"SSEAlgorithm": algorithm, **more}
+    return {"ServerSideEncryptionConfiguration": {"Rules": [{"ApplyServerSideEncryptionByDefault": by_default}]}}
+
+
+s3.put_bucket_encryption(**bucket, **sealed_by("AES256"))
+expect("NotImplemented", 501, s3.put_bucket_encryption, **bucket, **sealed_by("aws:kms", KMSMasterKeyID="k"))
+s3.delete_bucket_encryption(**bucket)
+(rule,) = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}, rule
 sse = {"ServerSideEncryption": "aws:kms"}
 expect("NotImplemented", 501, s3.put_object, **there, Body=b"again", **sse)
 assert s3.get_object(**there)["Body"].read() == b"content"

@@ -40,7 +40,9 @@ pub(crate) fn needed(operation: &str) -> Needed {
         "PutBucketVersioning"
         | "PutObjectLockConfiguration"
         | "PutBucketLifecycleConfiguration"
-        | "DeleteBucketLifecycle" => return Needed::Root,
+        | "DeleteBucketLifecycle"
+        | "PutBucketEncryption"
+        | "DeleteBucketEncryption" => return Needed::Root,
         "ListObjects" | "ListObjectsV2" | "ListObjectVersions" | "ListMultipartUploads" | "ListParts" => Right::List,
         _ => return Needed::Any,
     })

@@ -3,16 +3,17 @@
 
 use http::StatusCode;
 use s3s::dto::{
-    GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput, GetBucketAclInput,
-    GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
-    GetBucketLoggingInput, GetBucketLoggingOutput, GetBucketNotificationConfigurationInput,
-    GetBucketNotificationConfigurationOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput,
-    GetBucketReplicationOutput, GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput,
-    GetBucketTaggingOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput,
-    Grant, Grantee, Owner, Payer, Permission, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Type,
+    DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, GetBucketAccelerateConfigurationInput,
+    GetBucketAccelerateConfigurationOutput, GetBucketAclInput, GetBucketAclOutput, GetBucketCorsInput,
+    GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput, GetBucketLoggingInput,
+    GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
+    GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput, GetBucketReplicationOutput,
+    GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Owner, Payer,
+    Permission, PutBucketEncryptionInput, PutBucketEncryptionOutput, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Type,
 };
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::error::{coded, from_storage};
 use crate::s3::bucket::owner;
@@ -87,6 +88,38 @@ fn sealed_by_default() -> GetBucketEncryptionOutput {
     };
     let configuration = ServerSideEncryptionConfiguration { rules: vec![rule] };
     GetBucketEncryptionOutput { server_side_encryption_configuration: Some(configuration) }
+}
+
+/// `PutBucketEncryption`: who asks for what holds anyway may; everything else is refused, as nobody would seal by it.
+pub(crate) async fn set_encryption(
+    gateway: &Gateway,
+    req: S3Request<PutBucketEncryptionInput>,
+) -> S3Result<S3Response<PutBucketEncryptionOutput>> {
+    gateway.vault.bucket(&req.input.bucket).await.map_err(from_storage)?;
+    let rules = req.input.server_side_encryption_configuration.rules;
+    if rules.len() == 1 && rules.iter().all(holds_anyway) {
+        return Ok(S3Response::new(PutBucketEncryptionOutput {}));
+    }
+    Err(s3_error!(
+        NotImplemented,
+        "Everything is sealed with the vault's own keys (AES256); there is no other encryption."
+    ))
+}
+
+fn holds_anyway(rule: &ServerSideEncryptionRule) -> bool {
+    let own = |default: &ServerSideEncryptionByDefault| {
+        default.sse_algorithm.as_str() == ServerSideEncryption::AES256 && default.kms_master_key_id.is_none()
+    };
+    rule.apply_server_side_encryption_by_default.as_ref().is_some_and(own) && rule.bucket_key_enabled != Some(true)
+}
+
+/// `DeleteBucketEncryption`: back to the default, which is all there is.
+pub(crate) async fn delete_encryption(
+    gateway: &Gateway,
+    req: S3Request<DeleteBucketEncryptionInput>,
+) -> S3Result<S3Response<DeleteBucketEncryptionOutput>> {
+    gateway.vault.bucket(&req.input.bucket).await.map_err(from_storage)?;
+    Ok(S3Response::new(DeleteBucketEncryptionOutput {}))
 }
 
 /// The one grant there is: everything, to the owner.

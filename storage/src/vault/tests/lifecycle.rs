@@ -13,6 +13,7 @@ use crate::error::StorageError;
 use crate::lifecycle::{Expired, run};
 use crate::object::lifecycle::{DueThing, DueWhat, propose_expire};
 use crate::object::types::{HeldPart, NewLock, Retention, UploadRef, VersionName, VersionQuery, VersionRef};
+use crate::object::version::newest;
 use crate::object::versions::list_versions;
 use crate::object::{bucket, uploads};
 use crate::testing::driver::{create_bucket, create_upload, decide, delete, empty, get, keep_versions, put};
@@ -237,6 +238,7 @@ fn what_changed_since_the_walk_counts() {
         decided.unwrap()
     };
     let oldest = thing(versions[0], Some(START));
+    let oldest_bucket = oldest.bucket;
     delete_version(engine, ("ledger", "k"), Some(VersionName::Id(versions[1])), false).unwrap();
     assert_eq!(expire(oldest.clone()), 0, "only one newer noncurrent version is left");
     // By a successor that is younger than the one that went.
@@ -250,4 +252,38 @@ fn what_changed_since_the_walk_counts() {
     clock.run(3 * DAY);
     assert_eq!((expire(oldest), young), (2, 2));
     assert_eq!(holds(engine), ["k:5"]);
+    // A marker that was all there was, and is not any more.
+    delete(engine, "ledger", "m").unwrap();
+    set_rules(engine, "ledger", vec![LifecycleRule { expire_markers: true, ..rule("r") }]).unwrap();
+    let marker = newest(engine.index.as_ref(), oldest_bucket, "m").unwrap().unwrap().version;
+    sized(engine, "m", 6);
+    let of_marker = DueThing { key: "m".into(), ..thing(marker, None) };
+    assert_eq!(expire(of_marker), 0, "something lies over it");
+    assert_eq!(holds(engine), ["k:5", "m:6", "m:-"]);
+}
+
+/// A walk leaves out what is locked as far as it sees; whatever comes past it meets the guard, and without a bypass.
+#[test]
+fn what_a_walk_did_not_see_locked_is_refused_by_the_guard() {
+    let (vault, clock) = vault("lifecycle-guard", 258);
+    let engine = vault.engine();
+    create_locked_bucket(engine, "ledger").unwrap();
+    let lock = |mode| NewLock { retention: Some(Retention { mode, until: START + 9 * DAY }), legal_hold: false };
+    let locked = [RetentionMode::Governance, RetentionMode::Compliance]
+        .map(|mode| put_locked(engine, ("ledger", "k"), b"1", lock(mode)).unwrap().version);
+    sized(engine, "k", 2);
+    set_rules(engine, "ledger", vec![LifecycleRule { noncurrent_days: 1, ..rule("r") }]).unwrap();
+    clock.run(3 * DAY);
+    for (version, reason) in locked.into_iter().zip(["governance-retention", "compliance-retention"]) {
+        let thing = DueThing {
+            bucket: bucket::find(engine.index.as_ref(), "ledger").unwrap().bucket,
+            bucket_name: "ledger".into(),
+            key: "k".into(),
+            rule: "r".into(),
+            what: DueWhat::Version { version, superseded: Some(START) },
+        };
+        let refused = decide(engine, empty(), move |moment| Ok(((), propose_expire(moment, &thing)?)));
+        assert!(matches!(&refused, Err(StorageError::Refused { reasons }) if reasons == &[reason]), "{refused:?}");
+    }
+    assert_eq!(holds(engine).len(), 3);
 }

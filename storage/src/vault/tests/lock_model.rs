@@ -368,7 +368,7 @@ impl History {
             56 if self.engine()?.retention.now().disputed => self.accept(),
             56 if self.rng.chance(1, 8) => self.accept(),
             57 if self.rng.chance(1, 6) => self.place_case(),
-            58 => self.tag(),
+            58 | 61 | 62 => self.tag(),
             59 if self.rng.chance(1, 4) => self.set_rule(),
             60 if self.rng.chance(1, 4) => self.expire(),
             _ => {

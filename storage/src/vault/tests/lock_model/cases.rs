@@ -4,7 +4,7 @@ use kovcheg_format::record::version::Pair;
 
 use super::rules::{Answer, Case, Kept};
 use super::{BUCKET, History, KEYS, Played};
-use crate::object::types::{HeldPart, VersionName};
+use crate::object::types::{HeldPart, VersionName, VersionRef};
 use crate::testing::locks::{place_hold, set_tags};
 
 fn tag() -> Pair {
@@ -47,7 +47,17 @@ impl History {
 
     /// Tags come and go, but not so that a version slips out of a case hold.
     pub fn tag(&mut self) -> Played<()> {
-        let ((target, at), wanted) = (self.a_target(), self.rng.chance(1, 2));
+        // Mostly of versions that carry one, which are few.
+        let tagged: Vec<usize> = (0..self.kept.len()).filter(|at| self.kept[*at].tagged).collect();
+        let (target, at) = match tagged.len() as u64 {
+            some @ 1.. if self.rng.chance(1, 2) => {
+                let at = tagged[self.rng.below(some) as usize];
+                let (key, version) = (KEYS[self.kept[at].key].into(), Some(VersionName::Id(self.kept[at].id)));
+                (VersionRef { bucket: BUCKET.into(), key, version }, Some(at))
+            }
+            _ => self.a_target(),
+        };
+        let wanted = self.rng.chance(1, 2);
         let slips = |at: usize| {
             let (kept, after) = (&self.kept[at], Kept { tagged: wanted, ..self.kept[at].clone() });
             self.cases.iter().any(|case| case.covers(kept, KEYS[kept.key]) && !case.covers(&after, KEYS[kept.key]))
