@@ -108,7 +108,7 @@ async fn verify(State(api): State<Api>, Query(query): Query<VerifyQuery>) -> Res
     let permit = Arc::clone(&api.verifying).try_acquire_owned().map_err(|_| ApiError::Busy)?;
     let (lines, receiver) = mpsc::channel(LINES_MAX + 1);
     tokio::task::spawn_blocking(move || work(&*api.vault, query.bucket.as_deref(), permit, &lines));
-    let body = Body::new(LineBody { lines: receiver });
+    let body = Body::new(ChannelBody { items: receiver, bytes: json_line });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
@@ -145,12 +145,13 @@ fn run_verify(
     })
 }
 
-/// A response body of JSON lines as they come.
-struct LineBody {
-    lines: mpsc::Receiver<VerifyLine>,
+/// A response body of what comes through a channel, as it comes.
+struct ChannelBody<T> {
+    items: mpsc::Receiver<T>,
+    bytes: fn(T) -> Bytes,
 }
 
-impl hyper::body::Body for LineBody {
+impl<T> hyper::body::Body for ChannelBody<T> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -158,14 +159,15 @@ impl hyper::body::Body for LineBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.lines.poll_recv(context).map(|line| {
-            line.map(|line| {
-                let mut text = serde_json::to_vec(&line).unwrap_or_default();
-                text.push(b'\n');
-                Ok(Frame::data(Bytes::from(text)))
-            })
-        })
+        let bytes = self.bytes;
+        self.items.poll_recv(context).map(|item| item.map(|item| Ok(Frame::data(bytes(item)))))
     }
+}
+
+fn json_line(line: VerifyLine) -> Bytes {
+    let mut text = serde_json::to_vec(&line).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
 }
 
 #[cfg(test)]

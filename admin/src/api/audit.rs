@@ -1,10 +1,7 @@
 //! `/v0/audit` on the private socket. An export streams lines; its thread never waits for a client while the vault closes.
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Json;
@@ -12,10 +9,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use hyper::body::{Bytes, Frame};
+use hyper::body::Bytes;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::{Api, blocking};
+use super::{Api, ChannelBody, blocking};
 use crate::error::ApiError;
 use crate::ports::VaultControl;
 use crate::types::{AuditKey, AuditNote, TrailEnd};
@@ -44,7 +41,7 @@ pub(super) async fn export(State(api): State<Api>) -> Result<Response, ApiError>
         work(&*api.vault, &pieces);
         drop(permit);
     });
-    let body = Body::new(PieceBody { pieces: receiver });
+    let body = Body::new(ChannelBody { items: receiver, bytes: |piece| piece });
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
@@ -76,22 +73,5 @@ fn hand_over(vault: &dyn VaultControl, pieces: &mpsc::Sender<Bytes>, piece: &mut
             Err(TrySendError::Full(back)) => bytes = back,
         }
         std::thread::sleep(PAUSE);
-    }
-}
-
-/// A response body of pieces as they come.
-struct PieceBody {
-    pieces: mpsc::Receiver<Bytes>,
-}
-
-impl hyper::body::Body for PieceBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.pieces.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }

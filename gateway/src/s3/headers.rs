@@ -3,6 +3,7 @@
 
 use http::HeaderMap;
 use kovcheg_format::record::version::Pair;
+use kovcheg_storage::object::types::{TAG_NAME_MAX, TAG_VALUE_MAX};
 use s3s::dto::Metadata;
 use s3s::{S3Result, s3_error};
 
@@ -16,10 +17,8 @@ const KEPT: [&str; 6] =
 /// Content type of objects stored without one (S3).
 pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
-/// Most tags of an object, most characters of a tag's name and value (S3).
+/// Most tags of an object (S3).
 const TAGS_MAX: usize = 10;
-const TAG_NAME_MAX: usize = 128;
-const TAG_VALUE_MAX: usize = 256;
 
 /// Headers that ask for something this release does not do, with the reason. A prefix ends in `*`.
 const REFUSED: [(&str, &str); 11] = [

@@ -4,7 +4,7 @@ use kovcheg_format::record::lifecycle::LifecycleRule;
 use kovcheg_format::record::version::{Pair, VersionKind};
 use kovcheg_format::units::TimestampMs;
 
-const DAY: u64 = 24 * 3600 * 1000;
+use crate::period::{DAY_MS, after_days};
 
 /// A version as lifecycle rules see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,5 @@ pub fn upload_due<'a>(rules: &'a [LifecycleRule], key: &str, begun: TimestampMs,
 
 /// That many days later, at the next midnight UTC, as S3 counts.
 fn after(from: TimestampMs, days: u32) -> TimestampMs {
-    let exact = from.saturating_add(u64::from(days).saturating_mul(DAY));
-    exact.div_ceil(DAY).saturating_mul(DAY)
+    after_days(from, days).div_ceil(DAY_MS).saturating_mul(DAY_MS)
 }

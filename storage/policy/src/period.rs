@@ -4,7 +4,7 @@ use kovcheg_format::units::TimestampMs;
 use time::{Date, Month, OffsetDateTime};
 
 /// Milliseconds of a day: S3's days are 24 hours, whatever the calendar says.
-const DAY_MS: u64 = 24 * 3600 * 1000;
+pub const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Most days of a default retention (S3: a hundred years).
 pub const DAYS_MAX: u32 = 36_500;
 /// Most years of a default retention (S3).

@@ -14,7 +14,7 @@ use crate::error::{StorageError, StorageResult};
 use crate::index::{Column, IndexRead, rows};
 use crate::journal::sequencer::Moment;
 use crate::object::guard::audit_of;
-use crate::object::types::{CaseHold, HeldPart, KEY_LEN_MAX, NewCaseHold, VersionName};
+use crate::object::types::{CaseHold, HeldPart, KEY_LEN_MAX, NewCaseHold, TAG_NAME_MAX, TAG_VALUE_MAX, VersionName};
 use crate::object::{bucket, version};
 
 /// Most case holds on one bucket: each removal there asks all of them.
@@ -22,9 +22,6 @@ pub const HOLDS_MAX: usize = 1000;
 /// Longest number of a case, and longest note, bytes.
 const CASE_LEN_MAX: usize = 128;
 const NOTE_LEN_MAX: usize = 512;
-/// Longest name and value of a tag (S3), characters.
-const TAG_NAME_MAX: usize = 128;
-const TAG_VALUE_MAX: usize = 256;
 
 /// The case holds of a bucket, by age.
 pub fn of_bucket(view: &dyn IndexRead, bucket: BucketId) -> StorageResult<Vec<CaseHoldPlaced>> {

@@ -4,11 +4,12 @@ use kovcheg_format::id::{BucketId, UploadId, VersionId};
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Origin};
-use kovcheg_format::record::lifecycle::{LifecycleRule, LifecycleSet};
+use kovcheg_format::record::lifecycle::{LifecycleRule, LifecycleSet, RULES_MAX};
 use kovcheg_format::record::upload::UploadCreated;
-use kovcheg_format::record::version::{VersionKind, VersionPut};
+use kovcheg_format::record::version::VersionPut;
 use kovcheg_policy::facts::RemovalCause;
 use kovcheg_policy::lifecycle::{Due, LifecycleFacts, due, upload_due};
+use kovcheg_policy::period::{DAY_MS, DAYS_MAX};
 use std::ops::ControlFlow;
 
 use crate::error::{StorageError, StorageResult};
@@ -19,14 +20,9 @@ use crate::object::types::{UploadRef, VersionName};
 use crate::object::version::{delete_as, newest};
 use crate::object::{bucket, multipart};
 
-/// Longest id of a rule, bytes; most days; most noncurrent versions to keep (S3).
+/// Longest id of a rule, bytes; most noncurrent versions to keep (S3).
 const ID_LEN_MAX: usize = 255;
-const DAYS_MAX: u32 = 36_500;
 const KEEP_MAX: u32 = 100;
-/// Most rules of a bucket (S3).
-pub const RULES_MAX: usize = 1000;
-
-const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// The rules of a bucket; none where there are none.
 pub fn rules(view: &dyn IndexRead, bucket: BucketId) -> StorageResult<Vec<LifecycleRule>> {
@@ -182,11 +178,6 @@ pub fn propose_expire(moment: &Moment<'_>, thing: &DueThing) -> StorageResult<Ve
     let rules = rules(moment.view, thing.bucket)?;
     let (bucket_name, object_key) = (thing.bucket_name.as_str(), thing.key.as_str());
     let now = moment.clock.time;
-    let row = |version| -> StorageResult<Option<VersionPut>> {
-        Ok(rows::get(moment.view, Column::Version, &key::version(thing.bucket, object_key, version))?)
-    };
-    let newest = newest(moment.view, thing.bucket, object_key)?;
-    let is_newest = |version| newest.as_ref().is_some_and(|newest| newest.version == version);
     match thing.what {
         DueWhat::Upload(upload) => {
             let found: Option<UploadCreated> =
@@ -197,60 +188,61 @@ pub fn propose_expire(moment: &Moment<'_>, thing: &DueThing) -> StorageResult<Ve
             multipart::propose_abort(moment, &named, &origin(rule))
         }
         DueWhat::Current(version) => {
-            let Some(found) = newest.as_ref().filter(|newest| newest.version == version) else { return Ok(Vec::new()) };
-            match due(&rules, &facts(found, None, 0, false), now) {
+            let newest = newest(moment.view, thing.bucket, object_key)?;
+            let Some(found) = newest.filter(|newest| newest.version == version) else { return Ok(Vec::new()) };
+            match due(&rules, &facts(&found, None, 0, false), now) {
                 Some((Due::Current, rule)) => remove(moment, thing, None, rule),
                 _ => Ok(Vec::new()),
             }
         }
         DueWhat::Version { version, superseded } => {
-            let Some(found) = row(version)? else { return Ok(Vec::new()) };
-            let alone = superseded.is_none() && is_alone(moment.view, &found)?;
-            let noncurrent = superseded.is_some() && !is_newest(version);
+            let row = rows::get(moment.view, Column::Version, &key::version(thing.bucket, object_key, version))?;
+            let Some(found): Option<VersionPut> = row else { return Ok(Vec::new()) };
             let keep = rules.iter().map(|rule| rule.noncurrent_keep).max().unwrap_or_default();
-            let (newer_noncurrent, successor) = newer(moment.view, &found, keep)?;
-            let superseded = superseded.map(|then| successor.unwrap_or(then));
-            let still = due(&rules, &facts(&found, superseded, newer_noncurrent, alone), now);
-            match still {
-                Some((Due::Version, rule)) if alone || noncurrent => {
-                    remove(moment, thing, Some(VersionName::of(&found)), rule)
-                }
+            let stands = standing(moment.view, &found, keep)?;
+            let superseded = superseded.map(|then| stands.successor.unwrap_or(then)).filter(|_| stands.newer > 0);
+            let looked = facts(&found, superseded, stands.newer.saturating_sub(1), stands.newer == 0 && stands.last);
+            // What lay alone and does not any more is due as neither.
+            let as_found = superseded.is_some() || looked.alone;
+            match due(&rules, &looked, now) {
+                Some((Due::Version, rule)) if as_found => remove(moment, thing, Some(VersionName::of(&found)), rule),
                 _ => Ok(Vec::new()),
             }
         }
     }
 }
 
-/// How many noncurrent versions of its key are newer than a version, counted to no more than `enough`, and when its successor was made, if the
-/// count came so far. Others may have gone since it was found to be due.
-fn newer(view: &dyn IndexRead, version: &VersionPut, enough: u32) -> StorageResult<(u32, Option<u64>)> {
+/// Where a version stands among those of its key. Others may have come and gone since it was found to be due.
+struct Standing {
+    /// Versions that are newer, counted to no more than one above what was asked for.
+    newer: u32,
+    /// When its successor was made, if the count came so far.
+    successor: Option<u64>,
+    /// Whether no older one follows, as far as the count came.
+    last: bool,
+}
+
+fn standing(view: &dyn IndexRead, version: &VersionPut, enough: u32) -> StorageResult<Standing> {
     let from = key::versions_of(version.bucket, &version.key);
-    let (mut seen, mut successor, mut met) = (0_u32, None, false);
+    let (mut newer, mut successor, mut met, mut last) = (0_u32, None, false, true);
     rows::scan(view, Column::Version, &from, key::after_prefix(&from).as_deref(), &mut |_, other: VersionPut| {
-        met = other.version == version.version;
-        if met || seen > enough {
+        let is_it = other.version == version.version;
+        if met || (!is_it && newer > enough) {
+            last = false;
             return ControlFlow::Break(());
         }
-        seen += 1;
-        successor = Some(made(&other));
+        met = is_it;
+        if !met {
+            newer += 1;
+            successor = Some(made(&other));
+        }
         ControlFlow::Continue(())
     })?;
-    Ok((seen.saturating_sub(1), successor.filter(|_| met)))
+    Ok(Standing { newer, successor: successor.filter(|_| met), last })
 }
 
 fn remove(moment: &Moment<'_>, thing: &DueThing, name: Option<VersionName>, rule: &str) -> StorageResult<Vec<Record>> {
     let place = (thing.bucket_name.as_str(), thing.key.as_str());
     let outcome = delete_as(moment, place, name, (RemovalCause::Lifecycle, false), &origin(rule));
     outcome.map(|(_, records)| records)
-}
-
-/// Whether a version is a delete marker, and all there is of its key.
-fn is_alone(view: &dyn IndexRead, version: &VersionPut) -> StorageResult<bool> {
-    let from = key::versions_of(version.bucket, &version.key);
-    let mut others = false;
-    rows::scan(view, Column::Version, &from, key::after_prefix(&from).as_deref(), &mut |_, other: VersionPut| {
-        others = other.version != version.version;
-        if others { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(!others && version.kind == VersionKind::DeleteMarker)
 }

@@ -46,7 +46,8 @@ pub fn propose_create(
         key: object_key.to_owned(),
         upload,
         domain: bucket.domain,
-        created_at: moment.now,
+        // Its age counts from here, also when the wall clock is behind.
+        created_at: moment.now.max(moment.clock.time),
         headers: new.headers.clone(),
         metadata: new.metadata.clone(),
         tags: new.tags.clone(),

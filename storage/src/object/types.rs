@@ -10,6 +10,10 @@ pub use kovcheg_policy::access::{Grant, Right};
 
 /// Longest object key, in bytes of UTF-8 (S3).
 pub const KEY_LEN_MAX: usize = 1024;
+/// Longest name and longest value of a tag, in characters (S3).
+pub const TAG_NAME_MAX: usize = 128;
+/// See [`TAG_NAME_MAX`].
+pub const TAG_VALUE_MAX: usize = 256;
 /// Least bytes of a part but the last (S3).
 pub const PART_LEN_MIN: u64 = 5 << 20;
 /// Most parts of an upload (S3).

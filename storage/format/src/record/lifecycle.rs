@@ -1,6 +1,6 @@
 //! Records about lifecycle rules (docs/rfcs/0006).
 
-pub use v1::{LifecycleRule, LifecycleSet, LifecycleTransition};
+pub use v1::{LifecycleRule, LifecycleSet, LifecycleTransition, RULES_MAX};
 
 /// First published layout.
 pub mod v1 {
@@ -9,7 +9,7 @@ pub mod v1 {
     use crate::record::version::v1::Pair;
 
     /// Most rules of a bucket, as in S3.
-    const RULES_MAX: usize = 1000;
+    pub const RULES_MAX: usize = 1000;
 
     crate::layout! {
         /// A move to another tier, recorded for when there are tiers.

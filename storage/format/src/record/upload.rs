@@ -23,7 +23,7 @@ pub mod v1 {
             pub upload: UploadId,
             /// Domain of its chunks.
             pub domain: DomainId,
-            /// Wall clock.
+            /// The later of wall clock and retention clock.
             pub created_at: u64,
             /// Content headers of the object to be.
             pub headers: Vec<Pair>,

@@ -147,6 +147,12 @@ fn uploads_that_nobody_completes_are_aborted() {
     assert_eq!(walk(engine), (0, 0));
     clock.run(3 * DAY / 2);
     assert_eq!(walk(engine), (1, 0));
+    // One that is begun while the wall clock is years behind is as young as any.
+    clock.set_wall(START - 900 * DAY);
+    create_upload(engine, &upload(3, "wal/3")).unwrap();
+    assert_eq!(walk(engine), (0, 0), "it has just been begun");
+    clock.run(2 * DAY);
+    assert_eq!(walk(engine), (1, 0));
     let query = crate::object::types::UploadQuery { max_uploads: 9, ..Default::default() };
     let bucket = bucket::find(engine.index.as_ref(), "ledger").unwrap();
     let left = uploads::list_uploads(engine.index.as_ref(), bucket.bucket, &query).unwrap().uploads;
