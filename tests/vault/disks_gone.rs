@@ -6,9 +6,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use kovcheg_format::shard::StripeKind;
+
 use crate::support::corrupt::{self, HARMS, Harm};
 use crate::support::data::Rng;
 use crate::support::seed;
+use crate::support::shards;
 use crate::support::vault::{DISKS, Stored, Vault};
 
 /// Cases played at a time.
@@ -103,8 +106,8 @@ fn play(vault: &mut Vault, image: &Path, stored: &Stored, case: Case) {
 fn damage_under_a_running_vault_is_healed_by_reads() {
     let mut rng = seed::rng("damage_under_a_running_vault_is_healed_by_reads");
     let (mut vault, stored) = filled("HEAL", &mut rng);
-    corrupt::harm(&vault.disk(1), Harm::Sprinkled, &mut rng);
-    corrupt::harm(&vault.disk(4), Harm::Sprinkled, &mut rng);
+    let [rotten, intact] = by_data(&vault);
+    rotten.iter().for_each(|disk| corrupt::harm(&vault.disk(*disk), Harm::Sprinkled, &mut rng));
     stored.check(&vault.client(), "bkt");
     let status = vault.status();
     let repaired = repaired(&status);
@@ -114,10 +117,21 @@ fn damage_under_a_running_vault_is_healed_by_reads() {
     assert_eq!(report["damaged"].as_array().map(Vec::len), Some(0), "{report}");
     // All that was rotten is healed: two others may go now.
     vault.stop();
-    corrupt::harm(&vault.disk(0), Harm::Removed, &mut rng);
-    corrupt::harm(&vault.disk(2), Harm::Removed, &mut rng);
+    intact.iter().for_each(|disk| corrupt::harm(&vault.disk(*disk), Harm::Removed, &mut rng));
     vault.start();
     stored.check(&vault.client(), "bkt");
+}
+
+/// The two disks with most bytes of data shards and the two after them. What is read comes from data shards, and ids drawn anew
+/// for every vault say where these lie: two disks named beforehand may hold nothing but parity.
+fn by_data(vault: &Vault) -> [[usize; 2]; 2] {
+    let held = |disk: usize| -> u64 {
+        let shards = shards::walk(&vault.disk(disk)).into_iter().map(|found| found.header);
+        shards.filter(|head| head.kind == StripeKind::Data && head.index < head.k).map(|head| head.disk_len()).sum()
+    };
+    let mut disks: Vec<usize> = (0..DISKS).collect();
+    disks.sort_by_cached_key(|disk| std::cmp::Reverse(held(*disk)));
+    [[disks[0], disks[1]], [disks[2], disks[3]]]
 }
 
 /// Shards written back, by the count of `status`.
