@@ -1,12 +1,15 @@
-//! What a page of a listing costs in a small bucket and in one of a million keys, made through the engine into a real vault.
+//! What a page of a listing costs in a small bucket and in one of a million keys, made through the engine into a real vault; and what
+//! opening that vault costs.
 //!
 //! The limit is the page at 1,000 keys: a page must cost what it shows, however many keys lie beside it. Both are read for the first time
 //! since the vault was opened, and again, out of the index' cache. `KOVCHEG_BENCH_KEYS` sets the
 //! number of keys (1,000,000), `KOVCHEG_BENCH_DIR` the folder. `benches/README.md` says how to read the figures.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use kovcheg_storage::handle::VaultHandle;
+use kovcheg_storage::index::Column;
 use kovcheg_storage::object::types::{ListQuery, NewVersion, NoObserver};
 use kovcheg_storage::vault::Vault;
 
@@ -33,18 +36,22 @@ fn main() -> Result<(), Failure> {
     let mut vault = scratch.open()?;
     runtime.block_on(vault.handle().create_bucket(origin(), bucket()))?;
     runtime.block_on(fill(&vault.handle(), 0, PAGE))?;
-    let mut first = Vec::new();
+    let (mut first, mut opening) = (Vec::new(), Vec::new());
     for _ in 0..REOPENINGS {
-        vault = reopened(&scratch, vault)?;
+        let took;
+        (vault, took) = reopened(&scratch, vault)?;
+        opening.push(took);
         first.push(runtime.block_on(page(&vault.handle(), None))?);
     }
+    let opening = median(opening);
     let few = Cost { first: median(first), again: runtime.block_on(visit(&vault.handle(), &vec![None; PAGES]))? };
     few.print("1,000 keys");
     let began = Instant::now();
     runtime.block_on(fill(&vault.handle(), PAGE, many))?;
     let made = (many - PAGE) as f64 / began.elapsed().as_secs_f64();
     println!("  {many} keys made through the engine, {made:.0} durable puts/s");
-    let vault = reopened(&scratch, vault)?;
+    let (vault, opened) = reopened(&scratch, vault)?;
+    print_opening(opening, opened, many, scan_facts(&vault)?);
     let handle = vault.handle();
     let places: Vec<_> = (0..PAGES).map(|at| Some(key(at * many / PAGES))).collect();
     let cost =
@@ -60,10 +67,32 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The vault closed and opened: what a page reads then lies in files, however many keys there are.
-fn reopened(scratch: &Scratch, vault: Vault) -> Result<Vault, Failure> {
+/// The vault closed and opened, and the milliseconds of opening: what a page reads then lies in files, however many keys there are.
+fn reopened(scratch: &Scratch, vault: Vault) -> Result<(Vault, f64), Failure> {
     vault.close()?;
-    Ok(scratch.open()?)
+    let began = Instant::now();
+    let vault = scratch.open()?;
+    Ok((vault, began.elapsed().as_secs_f64() * 1e3))
+}
+
+/// Milliseconds of reading the rows of all versions and doing nothing with them: what the count of facts at a start cannot be below in
+/// the thread that has most to do.
+fn scan_facts(vault: &Vault) -> Result<f64, Failure> {
+    let (began, mut bytes) = (Instant::now(), 0);
+    vault.engine().index.scan(Column::Version, &[], None, &mut |key, value| {
+        bytes += key.len() + value.len();
+        ControlFlow::Continue(())
+    })?;
+    println!("  {:<44} {:>8.1} MB", "rows of all versions", bytes as f64 / 1e6);
+    Ok(began.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Opening reads and counts every fact (docs/rfcs/0007-sealed-index.md): it costs more the more there are.
+fn print_opening(few: f64, many: f64, keys: usize, scan: f64) {
+    println!("  {:<44} {few:>8.1} ms", "opening, 1,000 keys");
+    println!("  {:<44} {many:>8.1} ms", format!("opening, {keys} keys"));
+    println!("  {:<44} {scan:>8.1} ms", "limit of the difference: a scan of versions");
+    println!("  {:<44} {:>8.2}", "ratio of limit and difference", scan / (many - few));
 }
 
 /// A thousand folders, each with as many keys as any other.

@@ -114,6 +114,11 @@ pub(crate) fn operator_origin() -> Origin {
     Origin { actor: "operator".to_owned(), address: String::new(), request: RequestId::ZERO }
 }
 
+/// Who acts when the vault does so by itself.
+pub(crate) fn vault_origin() -> Origin {
+    Origin { actor: "vault".to_owned(), ..operator_origin() }
+}
+
 fn open(engine: &Engine, stored: &CredentialSet) -> StorageResult<Credential> {
     let plain = engine.metadata.open(&seal_context(&stored.access_key), &stored.sealed_secret.0)?;
     let secret = std::str::from_utf8(&plain).map_err(|_| StorageError::NotAuthentic {

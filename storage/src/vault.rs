@@ -23,6 +23,7 @@ use crate::index::Index;
 use crate::lifecycle::LifecycleWorker;
 use crate::object::types::{CaseHold, Credential, NewCaseHold};
 
+mod announce;
 pub mod clock;
 mod disk_states;
 mod epoch;

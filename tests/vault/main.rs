@@ -23,6 +23,7 @@ mod dedup;
 mod disk_returns;
 mod disks_gone;
 mod documents;
+mod edited_index;
 mod ending;
 mod fair;
 mod foreign;

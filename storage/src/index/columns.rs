@@ -5,7 +5,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Column {
     /// `applied` → [`Applied`](crate::journal::apply::Applied), `digest` → additive set digest, `counters` →
-    /// [`Counters`](crate::index::rows::Counters), `epoch` → `EpochStarted`, `clock` → `ClockTicked`. Left out of the digest.
+    /// [`Counters`](crate::index::rows::Counters), `epoch` → `EpochStarted`, `clock` → `ClockTicked`, `facts` →
+    /// [sealed count](crate::index::seal) of the rows that decide. Left out of the digest.
     Meta,
     /// Bucket id → `BucketCreated`.
     Bucket,

@@ -3,7 +3,7 @@
 //! Each row is hashed to four 64-bit lanes (BLAKE3 of column code, key length, key, value); the digest is the lane-wise
 //! sum modulo 2^64. So a batch updates it in proportion to what it changes, and a rebuilt index shows the same digest as
 //! the one that grew. It finds mistakes, not forgery: sums of hashes can be forged with effort, which is why checkpoints
-//! are sealed besides.
+//! are sealed besides, and facts counted [under a key](crate::index::seal).
 
 use std::ops::ControlFlow;
 
@@ -30,6 +30,13 @@ impl SetDigest {
     #[must_use]
     pub fn combine(mut self, other: Self) -> Self {
         self.merge(other.lanes, u64::wrapping_add);
+        self
+    }
+
+    /// The digest of this set without another that is part of it.
+    #[must_use]
+    pub fn without(mut self, other: Self) -> Self {
+        self.merge(other.lanes, u64::wrapping_sub);
         self
     }
 

@@ -9,6 +9,7 @@ pub mod memory;
 #[cfg(feature = "rocks")]
 pub mod rocks;
 pub mod rows;
+pub mod seal;
 
 #[cfg(test)]
 mod conformance;

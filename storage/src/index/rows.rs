@@ -21,6 +21,9 @@ pub const META_EPOCH: &[u8] = b"epoch";
 /// Key in [`Column::Meta`] of the newest `ClockTicked`.
 pub const META_CLOCK: &[u8] = b"clock";
 
+/// Key in [`Column::Meta`] of the [sealed count](crate::index::seal) of all facts.
+pub const META_FACTS: &[u8] = b"facts";
+
 /// Key of the one row of [`Column::Audit`].
 pub const AUDIT_TREE: &[u8] = b"tree";
 

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{StorageError, StorageResult};
 use crate::index::rows::{self, META_APPLIED};
+use crate::index::seal::{Doubt, FactSeal};
 use crate::index::{Column, Index, IndexError, IndexRead};
 use crate::journal::apply::{Applied, Overlay, StripePlace, apply_frame, read_applied};
 use crate::journal::checkpoint;
@@ -28,8 +29,10 @@ pub struct Recovered {
     pub replayed: u64,
     /// Journal payload bytes read.
     pub bytes_read: u64,
-    /// Whether the index was thrown away because it was not on the chain.
+    /// Whether the index was thrown away.
     pub index_discarded: bool,
+    /// Why, if it was on the chain and not believed.
+    pub doubt: Option<Doubt>,
     /// Retention clock in the header of the newest stripe; `None` where the vault takes no writes and it cannot be read.
     pub retention_clock: Option<TimestampMs>,
     /// Segments and journal files that were open when the last life ended.
@@ -44,6 +47,8 @@ pub struct Replay<'a> {
     pub index: &'a dyn Index,
     /// Opens frames.
     pub cipher: &'a MetadataCipher,
+    /// Tells whether the index is as it was left, and seals what is applied.
+    pub seal: &'a FactSeal,
     /// Whether torn tails may be rewritten (not when opened read-only).
     pub may_write: bool,
 }
@@ -51,7 +56,7 @@ pub struct Replay<'a> {
 /// Replays what the index lacks. The index is durable up to the end of the chain on return. `progress` hears the position after
 /// every stripe.
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
-    let index_discarded = position(replay, chain)?;
+    let (index_discarded, doubt) = position(replay, chain)?;
     let mut replayed = 0;
     loop {
         let before = chain.last();
@@ -82,31 +87,31 @@ pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(
         other => Some(other?),
     };
     let (last, bytes_read) = (chain.last(), chain.bytes_read());
-    Ok(Recovered { last, replayed, bytes_read, index_discarded, retention_clock, open_segments })
+    Ok(Recovered { last, replayed, bytes_read, index_discarded, doubt, retention_clock, open_segments })
 }
 
-/// Puts the chain's cursor where the index stands; an index that is not on the chain is wiped (R8), and a lost one filled from the
-/// newest checkpoint that is. Answers whether it was wiped.
-fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
+/// Puts the chain's cursor where the index stands; an index that is not on the chain (R8) or not as it was left (L-1) is wiped, and a
+/// lost one filled from the newest checkpoint that is. Answers whether it was wiped, and why it was not believed.
+fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<(bool, Option<Doubt>)> {
     let applied: Option<Applied> = match rows::get(replay.index, Column::Meta, META_APPLIED) {
         Ok(applied) => applied,
         Err(IndexError::Row { .. }) => None,
         Err(other) => return Err(other.into()),
     };
+    let mut doubt = None;
     if let Some(applied) = &applied {
-        let earlier = replay.may_write && rows::audit_tree(replay.index)?.is_none();
         match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
-            Ok(true) if earlier => {
-                tracing::warn!(
-                    "the index was made by a release without an audit tree: it is built anew from the journal"
-                );
+            Ok(true) => {
+                doubt = doubt_about(replay)?;
+                if doubt.is_none() || !replay.may_write {
+                    return learn_newest(replay, chain, applied).map(|()| (false, None));
+                }
                 chain.rewind();
             }
-            Ok(true) => return learn_newest(replay, chain, applied).map(|()| false),
             // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
             Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
                 chain.trust(applied.lsn, applied.hash);
-                return Ok(false);
+                return Ok((false, None));
             }
             Ok(false) => {
                 tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
@@ -117,7 +122,7 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
     replay.index.wipe()?;
     // A checkpoint has no word of its own: one whose stripe the journal does not show is passed over for an older one.
     let on_chain = &mut |taken: &Applied| {
-        if rows::audit_tree(replay.index)?.is_none() {
+        if replay.seal.tag_doubt(replay.index)?.is_some() {
             return Ok(false);
         }
         match chain.seek(taken.journal, taken.offset, taken.lsn, taken.hash) {
@@ -129,7 +134,21 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
     if let Some(loaded) = read_applied(replay.index)? {
         learn_newest(replay, chain, &loaded)?;
     }
-    Ok(applied.is_some())
+    Ok((applied.is_some(), doubt))
+}
+
+/// Whether the facts in the index are those that this vault wrote there (L-1). A vault that takes no writes removes nothing either: it
+/// shows what it has.
+fn doubt_about(replay: &Replay<'_>) -> StorageResult<Option<Doubt>> {
+    let doubt = replay.seal.doubt(replay.index)?;
+    match doubt {
+        None => {}
+        Some(doubt) if replay.may_write => {
+            tracing::error!("the index is not believed: {doubt}; it is thrown away and built anew from the journal");
+        }
+        Some(doubt) => tracing::error!("the index is not believed: {doubt}; it stays while the vault takes no writes"),
+    }
+    Ok(doubt)
 }
 
 /// Only once the index is known to be on the chain: that of another vault would teach it disks that are not here.
@@ -188,7 +207,7 @@ fn replay_stripe(replay: &Replay<'_>, found: &ChainStripe, frame: &Frame) -> Sto
         hash: header.hash,
         retention_clock: header.retention_clock,
     };
-    let mut overlay = Overlay::new(replay.index)?;
+    let mut overlay = Overlay::sealed(replay.index, replay.seal)?;
     apply_frame(&mut overlay, &place, &frame.records)?;
     replay.index.apply(overlay.into_batch(&place.applied()))?;
     Ok(())

@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::error::{StorageError, StorageResult};
+use crate::index::seal::FactSeal;
 use crate::index::{Index, IndexRead};
 use crate::journal::apply::{Overlay, StripePlace, apply_frame, apply_record};
 use crate::journal::retention_clock::RetentionClock;
@@ -152,6 +153,8 @@ pub struct SequencerParts {
     pub store: Arc<SegmentStore>,
     /// The view.
     pub index: Arc<dyn Index>,
+    /// Seals what is applied to it.
+    pub seal: FactSeal,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
     /// Retention clock.
@@ -377,7 +380,7 @@ impl Worker {
 
     fn apply(&self, written: &WrittenFrame) -> StorageResult<()> {
         let view: &dyn IndexRead = self.parts.index.as_ref();
-        let mut overlay = Overlay::new(view)?;
+        let mut overlay = Overlay::sealed(view, &self.parts.seal)?;
         apply_frame(&mut overlay, &written.place, &written.records)?;
         self.parts.index.apply(overlay.into_batch(&written.place.applied()))?;
         Ok(())

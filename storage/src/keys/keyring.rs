@@ -84,6 +84,7 @@ pub struct Keyring {
     entries: Vec<HeldKey>,
     metadata: MetadataCipher,
     audit_seed: Zeroizing<[u8; 32]>,
+    index_key: Zeroizing<[u8; 32]>,
 }
 
 impl Keyring {
@@ -95,8 +96,7 @@ impl Keyring {
     pub fn new_pool(now: TimestampMs) -> Self {
         let metadata = HeldKey::generate(FIRST_METADATA_KEY, KeyPurpose::Metadata, DomainId(0), now);
         let domain = HeldKey::generate(FIRST_DOMAIN_KEY, KeyPurpose::Domain, FIRST_DOMAIN, now);
-        let (cipher, audit_seed) = (MetadataCipher::new(&metadata.secret), audit_seed(&metadata.secret));
-        Self { sequence: 1, metadata: cipher, audit_seed, entries: vec![metadata, domain] }
+        Self::of(1, &metadata.secret.clone(), vec![metadata, domain])
     }
 
     /// Opens the ring of a pool.
@@ -107,9 +107,19 @@ impl Keyring {
         let entries = decode(&list.map_err(|_| KeyringError::WrongKey)?).map_err(KeyringError::Decode)?;
         let newest = entries.iter().filter(|entry| entry.purpose == KeyPurpose::Metadata).max_by_key(|entry| entry.id);
         let missing = KeyringError::Decode(FormatError::Invalid { what: "metadata key" });
-        let secret = &newest.ok_or(missing)?.secret;
-        let (metadata, audit_seed) = (MetadataCipher::new(secret), audit_seed(secret));
-        Ok(Self { sequence: *sequence, entries, metadata, audit_seed })
+        let secret = newest.ok_or(missing)?.secret.clone();
+        Ok(Self::of(*sequence, &secret, entries))
+    }
+
+    fn of(sequence: u64, metadata: &[u8; 32], entries: Vec<HeldKey>) -> Self {
+        let derived = |context| Zeroizing::new(blake3::derive_key(context, metadata));
+        Self {
+            sequence,
+            entries,
+            metadata: MetadataCipher::new(metadata),
+            audit_seed: derived("kovcheg v1 audit signing"),
+            index_key: derived("kovcheg v1 index seal"),
+        }
     }
 
     /// Seals the ring for the disks of `pool`, under a fresh nonce.
@@ -138,6 +148,12 @@ impl Keyring {
     #[must_use]
     pub fn audit_seed(&self) -> &[u8; 32] {
         &self.audit_seed
+    }
+
+    /// What the count of facts in the index is sealed with: it follows from the newest metadata key.
+    #[must_use]
+    pub fn index_key(&self) -> &[u8; 32] {
+        &self.index_key
     }
 
     /// What seals content of a domain now: its newest key. `None` when the ring has none, or it was shredded.
@@ -203,10 +219,6 @@ impl MetadataCipher {
         let refuse = |_| StorageError::NotAuthentic { what: "metadata".to_owned(), reason: "its tag does not match" };
         self.0.open(aad, sealed).map_err(refuse)
     }
-}
-
-fn audit_seed(metadata_secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
-    Zeroizing::new(blake3::derive_key("kovcheg v1 audit signing", metadata_secret))
 }
 
 fn sealer(root: &RootKey, pool: PoolId) -> Sealer {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use kovcheg_format::record::Record;
-use kovcheg_format::record::audit::{Action, Origin};
+use kovcheg_format::record::audit::Action;
 use kovcheg_policy::clock::{self, ClockState, Resumption};
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
-use crate::identity::operator_origin;
+use crate::identity::{operator_origin, vault_origin};
 use crate::journal::retention_clock::RetentionClock;
 use crate::journal::sequencer::{Commit, Moment};
 use crate::object::guard::audit_of;
@@ -34,7 +34,7 @@ pub fn announce(moment: &Moment<'_>, clock: &RetentionClock, outcome: Resumption
             Some((Action::DisputeClock, off))
         }
     };
-    let by = Origin { actor: "vault".to_owned(), ..operator_origin() };
+    let by = vault_origin();
     let said = said.map(|(action, off)| audit_of(moment, action, &by, ("", ""), vec![format!("{off} ms")]).into());
     said.into_iter().chain([clock.record(clock.now()).into()]).collect()
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use kovcheg_format::id::{DiskId, Epoch};
 use kovcheg_format::keyring::SealedKeyring;
 use kovcheg_format::record::Record;
-use kovcheg_format::record::pool::{DiskState, EpochStarted, Member, MembersChanged};
-use kovcheg_format::record::segment::{SegmentClosed, SegmentRow};
-use kovcheg_policy::clock::Resumption;
+use kovcheg_format::record::segment::SegmentRow;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -20,21 +18,23 @@ use crate::error::{StorageError, StorageResult};
 use crate::identity;
 use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
+use crate::index::seal::FactSeal;
 use crate::index::{Index, IndexError, rows};
 use crate::journal::recover::{Recovered, Replay, recover};
 use crate::journal::retention_clock::RetentionClock;
 use crate::journal::scan::Chain;
 use crate::journal::sequencer::{Commit, Moment};
 use crate::keys::hierarchy::RootKey;
-use crate::keys::keyring::{Keyring, MetadataCipher};
+use crate::keys::keyring::Keyring;
 use crate::segment::files::{ShardFiles, name};
 use crate::segment::repair::Mender;
+use crate::vault::announce::announce;
 use crate::vault::epoch::{self, Begun};
 use crate::vault::first_start::{NewPool, make_if_new};
 use crate::vault::pool::{FoundPool, choose, slots, survey, write_refusal};
 use crate::vault::returning::Gate;
 use crate::vault::wiring::{Wiring, wire};
-use crate::vault::{OpenOptions, Parts, clock, disk_states, index_dir, keyrings, operator, tail};
+use crate::vault::{OpenOptions, Parts, disk_states, index_dir, keyrings, operator, tail};
 
 /// A vault that serves.
 pub struct Started {
@@ -137,6 +137,14 @@ pub struct Base {
     pub read_only: Option<String>,
 }
 
+impl Base {
+    /// What seals the index of this pool.
+    #[must_use]
+    pub fn index_seal(&self) -> FactSeal {
+        FactSeal::new(self.found.newest.pool, self.keyring.index_key())
+    }
+}
+
 /// Finds or makes the pool and opens its keys.
 fn base(parts: &Parts) -> StorageResult<Base> {
     let mut survey = match make_if_new(parts, survey(&parts.disks)?)? {
@@ -178,7 +186,9 @@ pub fn start(parts: Parts) -> StorageResult<Started> {
     };
     let mender = Arc::new(mender(&parts, &base, &seen, &life));
     let metadata = Arc::new(base.keyring.metadata());
-    let recovered = replay(&mender, parts.index.as_ref(), &metadata, base.read_only.is_none())?;
+    let (index, seal, may_write) = (parts.index.as_ref(), &base.index_seal(), base.read_only.is_none());
+    let replay = Replay { mender: &mender, index, cipher: &metadata, seal, may_write };
+    let recovered = recover(&replay, &mut Chain::find(mender.clone())?, &mut |_| ())?;
     let unproven = disk_states::unproven(parts.index.as_ref())?;
     if let Some(newest) = &base.sealed {
         keyrings::mend(&mut base.found, newest, base.read_only.is_none());
@@ -246,51 +256,6 @@ fn read_only_reason(error: StorageError) -> StorageResult<String> {
     }
 }
 
-fn replay(
-    mender: &Arc<Mender>,
-    index: &dyn Index,
-    cipher: &MetadataCipher,
-    may_write: bool,
-) -> StorageResult<Recovered> {
-    let mut chain = Chain::find(mender.clone())?;
-    recover(&Replay { mender, index, cipher, may_write }, &mut chain, &mut |_| ())
-}
-
-/// The first records of a life: which stripe is the last that counts, who is here, which segments ended with the life before.
-fn announce(
-    engine: &Engine,
-    found: &FoundPool,
-    recovered: &Recovered,
-    unproven: &[DiskId],
-    outcome: Resumption,
-) -> StorageResult<()> {
-    let retention = engine.retention.clone();
-    let started = EpochStarted {
-        epoch: engine.store.ids().epoch(),
-        last_lsn: recovered.last.0,
-        last_hash: recovered.last.1,
-        release: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: engine.clock.wall_ms(),
-        retention_clock: retention.now().time,
-    };
-    let mut records: Vec<Record> = vec![started.into()];
-    let members = found.newest.members.iter().map(|disk| member(engine, *disk, unproven)).collect();
-    records.push(MembersChanged { generation: found.newest.generation, members }.into());
-    records.extend(
-        recovered.open_segments.iter().map(|row| SegmentClosed { segment: row.opened.segment, len: row.len }.into()),
-    );
-    engine.commit(Commit::of(Box::new(move |moment| {
-        records.extend(clock::announce(moment, &retention, outcome));
-        Ok(records)
-    })))
-}
-
-fn member(engine: &Engine, disk: DiskId, unproven: &[DiskId]) -> Member {
-    let state = engine.disks.slot(disk).map_or(DiskState::Missing, |slot| slot.state());
-    let state = disk_states::to_journal(state, unproven.contains(&disk));
-    Member { disk, state, tier: 0, jurisdiction: 0 }
-}
-
 /// Cuts what a crash left behind the last named stripe of each open segment (R3). Nothing that a record names is touched.
 fn cut_open_segments(mender: &Mender, recovered: &Recovered) -> StorageResult<()> {
     for SegmentRow { opened, len, .. } in &recovered.open_segments {
@@ -353,7 +318,9 @@ pub fn rebuild(parts: Parts, progress: &mut dyn FnMut(u64)) -> StorageResult<Reb
     let mender = Arc::new(Mender { disks: Arc::new(set), files: Arc::new(ShardFiles::default()), may_repair: false });
     let cipher = base.keyring.metadata();
     let mut chain = Chain::find(mender.clone())?;
-    let replay = Replay { mender: &mender, index: parts.index.as_ref(), cipher: &cipher, may_write: false };
+    let seal = base.index_seal();
+    let replay =
+        Replay { mender: &mender, index: parts.index.as_ref(), cipher: &cipher, seal: &seal, may_write: false };
     let recovered = recover(&replay, &mut chain, &mut |lsn| progress(lsn.0))?;
     let digest = digest_of(parts.index.as_ref())?;
     let kept = rows::digest(parts.index.as_ref())?;

@@ -13,6 +13,7 @@ mod catch_up;
 mod clock;
 mod crash;
 mod decay;
+mod edited_index;
 mod fences;
 mod first_start;
 mod forced;

@@ -51,7 +51,8 @@ pub fn wire(wiring: &Wiring<'_>, base: &Base, last: (Lsn, StripeHash)) -> Storag
             let (clock, retention) = (parts.clock.clone(), retention.clone());
             let clocks = (clock.clone(), retention.clone());
             let writer = JournalWriter::new(reader.clone(), ids, clocks, metadata.clone(), &parts.config, last);
-            let wired = SequencerParts { writer, store: store.clone(), index: parts.index.clone(), clock, retention };
+            let (store, index, seal) = (store.clone(), parts.index.clone(), base.index_seal());
+            let wired = SequencerParts { writer, store, index, seal, clock, retention };
             Some(Sequencer::start(wired, &parts.config)?)
         }
     };

@@ -69,6 +69,9 @@ pub mod v1 {
             DisputeClock = 46,
             /// People accepted the wall clock as the retention clock's time.
             AcceptClock = 47,
+            /// The index was thrown away at a start, and built anew from the journal, as it was not as it had been left; the reason says what
+            /// was found.
+            DiscardIndex = 48,
         }
     }
 

@@ -14,6 +14,17 @@ fn is_late<T>(result: &DiskResult<T>) -> bool {
     matches!(result, Err(DiskError::Late(_)))
 }
 
+/// The answer of a disk that does not hang, which a busy machine may keep for longer than the deadline. The call is made again then.
+fn answer<T>(call: impl Fn() -> DiskResult<T>) -> DiskResult<T> {
+    loop {
+        let result = call();
+        if !is_late(&result) {
+            return result;
+        }
+        std::thread::yield_now();
+    }
+}
+
 type Call = fn(&dyn Disk) -> DiskResult<()>;
 
 const CALLS: [(&str, OpKind, Call); 9] = [
@@ -33,17 +44,14 @@ fn every_call_ends_by_the_deadline() {
     for (name, kind, call) in CALLS {
         let pool = SimPool::new(1, 1);
         let disk = PatientDisk::new(pool.disk(0), SHORT);
-        disk.create("old").unwrap();
+        pool.disk(0).create("old").unwrap();
         pool.add_rule(Rule::new(kind, 1, Effect::Hang));
         let first = call(&disk);
         assert!(matches!(first, Err(DiskError::Late(SHORT))), "{name}: {first:?}");
         let second = disk.list("");
         assert!(matches!(second, Err(DiskError::Late(Duration::ZERO))), "{name}: {second:?} while it hangs");
         pool.release_hung();
-        while is_late(&disk.list("")) {
-            std::thread::yield_now();
-        }
-        disk.create("afterwards").unwrap();
+        answer(|| disk.list("")).unwrap();
     }
 }
 
@@ -51,7 +59,8 @@ fn every_call_ends_by_the_deadline() {
 fn lengths_have_a_deadline_too() {
     let pool = SimPool::new(1, 1);
     let disk = PatientDisk::new(pool.disk(0), SHORT);
-    let file = disk.create("file").unwrap();
+    pool.disk(0).create("file").unwrap();
+    let file = answer(|| disk.open("file")).unwrap();
     pool.add_rule(Rule::new(OpKind::Name, 1, Effect::Hang).times(u64::MAX));
     assert!(is_late(&file.len()));
     assert!(is_late(&file.set_len(4096)));
@@ -76,9 +85,7 @@ fn many_callers_are_held_up_once_each() {
     assert!(callers.into_iter().all(|caller| caller.join().unwrap()));
     pool.clear_rules();
     pool.release_hung();
-    while is_late(&disk.list("")) {
-        std::thread::yield_now();
-    }
+    answer(|| disk.list("")).unwrap();
     assert!(disk.patience.idle.lock().len() <= super::IDLE_MAX, "threads are not kept");
 }
 
@@ -99,5 +106,5 @@ fn what_runs_too_long_is_given_up() {
     });
     assert!(is_late(&late));
     drop(end);
-    assert!(within("somewhere", SHORT, || Ok(7)).unwrap() == 7);
+    assert!(within("somewhere", Duration::from_secs(20), || Ok(7)).unwrap() == 7);
 }

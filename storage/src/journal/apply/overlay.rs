@@ -9,7 +9,8 @@ use kovcheg_format::codec::Encode;
 use kovcheg_format::record::version::VersionPut;
 
 use crate::index::digest::SetDigest;
-use crate::index::rows::{self, Counters, META_APPLIED, META_COUNTERS, META_DIGEST};
+use crate::index::rows::{self, Counters, META_APPLIED, META_COUNTERS, META_DIGEST, META_FACTS};
+use crate::index::seal::{FactCount, FactSeal};
 use crate::index::{Batch, Change, Column, IndexError, IndexRead, Visit};
 use crate::journal::apply::Applied;
 
@@ -23,19 +24,28 @@ pub struct Overlay<'a> {
     pending: BTreeMap<Column, Pending>,
     digest: SetDigest,
     counters: Counters,
+    /// `None` where the changes are only looked at.
+    facts: Option<FactCount>,
     orphans: u64,
 }
 
 impl<'a> Overlay<'a> {
-    /// No changes on top of `base`, which must stand still for as long.
+    /// No changes on top of `base`, which must stand still for as long. To be looked at, not written: what it would write
+    /// carries no seal and is not believed at the next start.
     pub fn new(base: &'a dyn IndexRead) -> Result<Self, IndexError> {
         Ok(Self {
             base,
             pending: BTreeMap::new(),
             digest: rows::digest(base)?,
             counters: rows::counters(base)?,
+            facts: None,
             orphans: 0,
         })
+    }
+
+    /// [`Overlay::new`] to be written: its batch carries the sealed count of facts.
+    pub fn sealed(base: &'a dyn IndexRead, seal: &FactSeal) -> Result<Self, IndexError> {
+        Ok(Self { facts: Some(seal.count(base)?), ..Self::new(base)? })
     }
 
     /// Sets a row.
@@ -78,13 +88,17 @@ impl<'a> Overlay<'a> {
         self.pending.values().all(BTreeMap::is_empty)
     }
 
-    /// All changes, and with them the position they lead to, the digest and the counters (R8: these are one batch).
+    /// All changes, and with them the position they lead to, digest, counters and seal (R8: these are one batch).
     #[must_use]
     pub fn into_batch(mut self, applied: &Applied) -> Batch {
         let meta = self.pending.entry(Column::Meta).or_default();
-        meta.insert(META_APPLIED.to_vec(), Some(applied.to_bytes()));
+        let (applied, counters) = (applied.to_bytes(), self.counters.to_bytes());
+        if let Some(facts) = &self.facts {
+            meta.insert(META_FACTS.to_vec(), Some(facts.row(&applied, &counters)));
+        }
+        meta.insert(META_APPLIED.to_vec(), Some(applied));
         meta.insert(META_DIGEST.to_vec(), Some(self.digest.to_bytes().to_vec()));
-        meta.insert(META_COUNTERS.to_vec(), Some(self.counters.to_bytes()));
+        meta.insert(META_COUNTERS.to_vec(), Some(counters));
         let mut changes = Vec::with_capacity(self.pending.values().map(BTreeMap::len).sum());
         for (column, pending) in self.pending {
             changes.extend(pending.into_iter().map(|(key, value)| Change { column, key, value }));
@@ -96,6 +110,10 @@ impl<'a> Overlay<'a> {
         let old = self.get(column, &key)?;
         if old == value {
             return Ok(());
+        }
+        if let Some(facts) = &mut self.facts {
+            old.iter().for_each(|old| facts.remove(column, &key, old));
+            value.iter().for_each(|value| facts.add(column, &key, value));
         }
         if column != Column::Meta {
             if let Some(old) = &old {

@@ -1,5 +1,5 @@
 //! Goal (L-1, L-2): no history removes or shortens what is locked, and none refuses what S3's rules allow. Method: seeded random histories of
-//! puts, copies, uploads, deletes, delete markers, locks, holds, case holds, tags, lifecycle rules, defaults, steps of the wall clock, power cuts, clean ends, lost indexes and
+//! puts, copies, uploads, deletes, delete markers, locks, holds, case holds, tags, lifecycle rules, defaults, steps of the wall clock, power cuts, clean ends, lost indexes, indexes edited by hand and
 //! lost disks, compared after every act with a model that restates the rules of S3 in a few lines and shares no code with the policy; the
 //! retention clock itself is held against what really passed.
 //!

@@ -439,6 +439,14 @@ impl Play {
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Ends cleanly; what outlives the vault.
+    #[must_use]
+    pub fn end(mut self) -> (World, SimPool, Arc<MemoryIndex>) {
+        self.pool.clear_rules();
+        self.vault.take().unwrap().close().unwrap();
+        (self.world, self.pool, self.index)
+    }
+
     /// The index, to be crashed with the disks.
     #[must_use]
     pub fn index(&self) -> &Arc<MemoryIndex> {

@@ -1,9 +1,12 @@
-//! Acts of the model about lives and clocks: ends, cuts, time off, steps of the wall clock, and people who accept it.
+//! Acts of the model about lives and clocks: ends, cuts, time off, steps of the wall clock, people who accept it, and others who edit the index
+//! meanwhile.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::super::fresh;
 use super::{DAY, History, Played, START};
+use crate::index::{Batch, Change, Column, Index as _, IndexRead as _};
 
 impl History {
     /// A clean end or a power cut; a time off; perhaps another index and other disks.
@@ -19,6 +22,8 @@ impl History {
         }
         if self.rng.chance(1, 3) {
             self.index = fresh();
+        } else if self.rng.chance(1, 3) {
+            self.edit_index();
         }
         let off = self.a_while();
         self.pass(off, false);
@@ -34,6 +39,32 @@ impl History {
             self.open(&[])?;
         }
         Ok(())
+    }
+
+    /// Somebody edits the index of a vault that is down: takes a fact away, spoils it, or gives it the value of another.
+    fn edit_index(&mut self) {
+        const TARGETS: [Column; 5] =
+            [Column::Version, Column::Current, Column::ObjectLock, Column::CaseHold, Column::Lifecycle];
+        let column = TARGETS[self.rng.below(TARGETS.len() as u64) as usize];
+        let mut rows = Vec::new();
+        let scanned = self.index.scan(column, &[], None, &mut |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        });
+        scanned.unwrap();
+        if rows.is_empty() {
+            return;
+        }
+        let mut pick = || self.rng.below(rows.len() as u64) as usize;
+        let (at, other) = (pick(), pick());
+        let mut spoilt = rows[at].1.clone();
+        let place = self.rng.below(spoilt.len() as u64) as usize;
+        spoilt[place] ^= 1 << self.rng.below(8);
+        let value = [None, Some(spoilt), Some(rows[other].1.clone())][self.rng.below(3) as usize].clone();
+        self.log.push(format!("{} row {at} of {} edited by hand", column.name(), rows.len()));
+        let change = Change { column, key: rows[at].0.clone(), value };
+        self.index.apply(Batch { changes: vec![change] }).unwrap();
+        self.index.flush().unwrap();
     }
 
     /// The wall clock is set, and mostly put right again some time later.
