@@ -7,15 +7,15 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-use kovcheg_admin::ports::{AuditControl, HoldControl, IdentityControl, NotOpen, VaultControl};
+use kovcheg_admin::ports::{AuditControl, BucketControl, HoldControl, IdentityControl, NotOpen, VaultControl};
 use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::audit::trail;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::handle::VaultHandle;
 use kovcheg_storage::identity::access_keys::{self, AccessKey, NewAccessKey};
 use kovcheg_storage::identity::tenants;
-use kovcheg_storage::object::holds;
-use kovcheg_storage::object::types::{CaseHold, Grant, NewCaseHold};
+use kovcheg_storage::object::types::{BucketStatus, CaseHold, Grant, NewCaseHold};
+use kovcheg_storage::object::{holds, quota};
 use kovcheg_storage::status::{ClockStatus, VaultStatus, clock_status};
 use kovcheg_storage::vault::{Vault, VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
@@ -109,6 +109,16 @@ impl AuditControl for Control {
 
     fn audit_key(&self) -> StorageResult<String> {
         self.with_vault(|vault| Ok(vault.engine().signer.verifier().text()))
+    }
+}
+
+impl BucketControl for Control {
+    fn buckets(&self) -> StorageResult<Vec<BucketStatus>> {
+        self.with_vault(|vault| quota::list(vault.engine().index.as_ref()))
+    }
+
+    fn set_quota(&self, bucket: &str, bytes: Option<u64>) -> StorageResult<BucketStatus> {
+        self.with_vault(|vault| vault.set_quota(bucket, bytes))
     }
 }
 

@@ -35,6 +35,7 @@ const LINES_MAX: usize = 16;
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 mod audit;
+mod bucket;
 mod hold;
 mod identity;
 
@@ -57,6 +58,8 @@ pub fn router(vault: Arc<dyn VaultControl>) -> Router {
         .route("/v0/audit/export", get(audit::export))
         .route("/v0/audit/checkpoint", get(audit::checkpoint))
         .route("/v0/audit/key", get(audit::key))
+        .route("/v0/buckets", get(bucket::list))
+        .route("/v0/buckets/quota", post(bucket::set_quota))
         .route("/v0/case-holds", get(hold::list).post(hold::place))
         .route("/v0/tenants", get(identity::tenants).post(identity::create_tenant))
         .route("/v0/access-keys", get(identity::access_keys).post(identity::create_access_key))

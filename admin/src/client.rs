@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::socket::{SOCKET_NAME, SocketError, connect};
 use crate::types::{
-    AccessKey, AuditKey, AuditNote, CaseHold, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey, NewCaseHold,
-    NewTenant, Problem, Progress, Report, RetentionClock, Status, Tenant, TrailEnd, VerifyLine,
+    AccessKey, AuditKey, AuditNote, Bucket, CaseHold, ConfirmKit, Disk, Enabled, MadeAccessKey, NewAccessKey,
+    NewCaseHold, NewQuota, NewTenant, Problem, Progress, Report, RetentionClock, Status, Tenant, TrailEnd, VerifyLine,
 };
 
 /// Longest answer, or line of an answer, that is kept in memory.
@@ -129,6 +129,22 @@ impl AdminClient {
     /// [`ClientError::Refused`] when the code opens nothing.
     pub async fn accept_clock(&self, code: &str) -> Result<RetentionClock, ClientError> {
         self.ask(Method::POST, "/v0/clock/accept", &ConfirmKit { code: code.to_owned() }).await
+    }
+
+    /// Every bucket with what it holds and may hold.
+    ///
+    /// # Errors
+    /// When the server does not answer so.
+    pub async fn buckets(&self) -> Result<Vec<Bucket>, ClientError> {
+        self.get("/v0/buckets").await
+    }
+
+    /// Sets the quota of a bucket, or takes it away.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such bucket.
+    pub async fn set_quota(&self, new: &NewQuota) -> Result<Bucket, ClientError> {
+        self.ask(Method::POST, "/v0/buckets/quota", new).await
     }
 
     /// The case holds of one bucket, or of all.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::StorageResult;
 use kovcheg_storage::identity::access_keys::AccessKey;
-use kovcheg_storage::object::types::{CaseHold, Grant, NewCaseHold};
+use kovcheg_storage::object::types::{BucketStatus, CaseHold, Grant, NewCaseHold};
 use kovcheg_storage::status::{ClockStatus, VaultStatus};
 use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use zeroize::Zeroizing;
@@ -69,6 +69,21 @@ pub trait HoldControl: Send + Sync + 'static {
     fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold>;
 }
 
+/// Buckets and their quotas. May block on disks.
+pub trait BucketControl: Send + Sync + 'static {
+    /// Every bucket with what it holds and may hold.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn buckets(&self) -> StorageResult<Vec<BucketStatus>>;
+
+    /// Sets the quota of a bucket, or, with `None`, takes it away; durable and audited on return.
+    ///
+    /// # Errors
+    /// When there is no such bucket, or it cannot be written.
+    fn set_quota(&self, bucket: &str, bytes: Option<u64>) -> StorageResult<BucketStatus>;
+}
+
 /// The audit trail (docs/audit.md).
 pub trait AuditControl: Send + Sync + 'static {
     /// Reads the trail from its first entry; `visit` gets each as a line of an export, without its end of line. Blocks for as long as reading the
@@ -92,7 +107,7 @@ pub trait AuditControl: Send + Sync + 'static {
 }
 
 /// The vault as its operators see it.
-pub trait VaultControl: IdentityControl + HoldControl + AuditControl {
+pub trait VaultControl: IdentityControl + BucketControl + HoldControl + AuditControl {
     /// Whether there is a vault to ask. In memory.
     ///
     /// # Errors

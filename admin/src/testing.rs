@@ -10,17 +10,20 @@ use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use hyper::Request;
-use kovcheg_format::id::{DomainId, HoldId, TenantId};
+use kovcheg_format::id::{BucketId, DomainId, HoldId, RequestId, TenantId};
+use kovcheg_format::record::audit::Origin;
+use kovcheg_format::record::bucket::{BucketCreated, ChunkProfile, Namespace};
 use kovcheg_format::record::identity::TenantSet;
 use kovcheg_storage::error::{StorageError, StorageResult};
 use kovcheg_storage::identity::access_keys::AccessKey;
-use kovcheg_storage::object::types::{CaseHold, Grant, NewCaseHold};
+use kovcheg_storage::index::rows::BucketUsage;
+use kovcheg_storage::object::types::{BucketStatus, CaseHold, Grant, NewCaseHold};
 use kovcheg_storage::status::{ClockStatus, DiskStatus, PhysicalBytes, VaultStatus};
 use kovcheg_storage::vault::{DamagedObject, VerifyProgress, VerifyReport};
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
-use crate::ports::{AuditControl, HoldControl, IdentityControl, MetricsText, NotOpen, VaultControl};
+use crate::ports::{AuditControl, BucketControl, HoldControl, IdentityControl, MetricsText, NotOpen, VaultControl};
 
 /// The code that the fake vault's recovery kit opens with.
 pub const CODE: &str = "RIGHT-CODE";
@@ -57,6 +60,25 @@ pub fn sample_status() -> VaultStatus {
     }
 }
 
+/// A bucket that holds a little.
+pub fn sample_bucket(name: &str) -> BucketStatus {
+    let bucket = BucketCreated {
+        bucket: BucketId(7),
+        name: name.to_owned(),
+        tenant: TenantId(1),
+        domain: DomainId(1),
+        namespace: Namespace::Flat,
+        profile: ChunkProfile { min: 1, average: 2, max: 4 },
+        jurisdiction: 0,
+        placement: 0,
+        tier: 0,
+        object_lock: false,
+        created_at: 7,
+        by: Origin { actor: "root".to_owned(), address: String::new(), request: RequestId::ZERO },
+    };
+    BucketStatus { bucket, usage: BucketUsage { versions: 2, bytes: 600, upload_bytes: 0 }, quota: None }
+}
+
 /// See the module.
 pub struct FakeVault {
     status: Mutex<Result<VaultStatus, NotOpen>>,
@@ -70,6 +92,8 @@ pub struct FakeVault {
     tenants: Mutex<Vec<TenantSet>>,
     access_keys: Mutex<Vec<AccessKey>>,
     case_holds: Mutex<Vec<CaseHold>>,
+    /// The one bucket there is, if any.
+    pub bucket: Mutex<Option<BucketStatus>>,
 }
 
 impl FakeVault {
@@ -83,6 +107,7 @@ impl FakeVault {
             tenants: Mutex::default(),
             access_keys: Mutex::default(),
             case_holds: Mutex::default(),
+            bucket: Mutex::default(),
         }
     }
 
@@ -172,6 +197,20 @@ impl AuditControl for FakeVault {
 
     fn audit_key(&self) -> StorageResult<String> {
         Ok("a key".to_owned())
+    }
+}
+
+impl BucketControl for FakeVault {
+    fn buckets(&self) -> StorageResult<Vec<BucketStatus>> {
+        Ok(self.bucket.lock().unwrap().clone().into_iter().collect())
+    }
+
+    fn set_quota(&self, bucket: &str, bytes: Option<u64>) -> StorageResult<BucketStatus> {
+        let mut held = self.bucket.lock().unwrap();
+        let held = held.as_mut().filter(|held| held.bucket.name == bucket);
+        let held = held.ok_or_else(|| StorageError::NoSuchBucket(bucket.to_owned()))?;
+        held.quota = bytes;
+        Ok(held.clone())
     }
 }
 

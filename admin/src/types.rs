@@ -9,9 +9,11 @@ use kovcheg_storage::vault::{VerifyProgress, VerifyReport};
 use serde::{Deserialize, Serialize};
 
 mod audit;
+mod bucket;
 mod hold;
 
 pub use audit::{AuditKey, AuditNote, TrailEnd};
+pub use bucket::{Bucket, NewQuota};
 pub use hold::{CaseHold, HoldQuery, NewCaseHold, Tag};
 
 /// One disk.

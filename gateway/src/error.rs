@@ -84,6 +84,7 @@ pub fn row_of(error: &StorageError) -> Row {
         StorageError::Full(_) => {
             row("InsufficientStorage", 507, "The vault has no space left for new data; reads and deletes go on.")
         }
+        StorageError::QuotaExceeded { quota, used, .. } => over_quota(*quota, *used),
         StorageError::Exhausted(_) => Row {
             log: true,
             ..row("SlowDown", 503, "The server is short of file descriptors or memory; try again later.")
@@ -104,6 +105,15 @@ pub fn row_of(error: &StorageError) -> Row {
         StorageError::Stopping(_) => row("ServiceUnavailable", 503, "The vault is stopping; try again later."),
         StorageError::Operator(_) => inner("The vault needs its operator."),
     }
+}
+
+fn over_quota(quota: u64, used: u64) -> Row {
+    let counted = "noncurrent versions and open uploads included";
+    let message = format!(
+        "The bucket holds {used} bytes of a quota of {quota}, {counted}, and this would be more. Remove some of them, or ask the vault's operator \
+         for a larger quota."
+    );
+    row("QuotaExceeded", 403, message)
 }
 
 /// An S3 error with a code that `s3s` may not know and a status that it may not give.

@@ -2,6 +2,7 @@
 
 mod access_key;
 mod audit;
+mod bucket;
 mod clock;
 mod hold;
 mod inspect;
@@ -62,6 +63,9 @@ enum Command {
     /// The audit trail: who did what, and proof of it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Buckets: what they hold and may hold
+    #[command(subcommand)]
+    Bucket(bucket::BucketCommand),
     /// Case holds: what must stay for a case
     #[command(subcommand)]
     Hold(hold::HoldCommand),
@@ -102,6 +106,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, AppError> {
         Command::Key(command) => key::run(&command),
         Command::Clock(command) => clock::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Bucket(command) => bucket::run(&command),
         Command::Hold(command) => hold::run(&command),
         Command::Tenant(command) => tenant::run(&command),
         Command::AccessKey(command) => access_key::run(&command),
@@ -152,6 +157,9 @@ mod tests {
             "kovcheg hold place --case 7 --bucket b --tag a=b",
             "kovcheg hold place --case 7 --bucket b --key k --version null",
             "kovcheg hold list --bucket b --data d --json",
+            "kovcheg bucket list --data d --json",
+            "kovcheg bucket quota b --bytes 5GiB --data d --json",
+            "kovcheg bucket quota b --none",
             "kovcheg tenant create accounting --data d --json",
             "kovcheg tenant list --json",
             "kovcheg access-key create --tenant t --bucket a --bucket b* --allow read,list --note n --json",
@@ -175,6 +183,9 @@ mod tests {
             "kovcheg audit verify f --checkpoint a",
             "kovcheg audit verify --proof p",
             "kovcheg audit prove f",
+            "kovcheg bucket quota b",
+            "kovcheg bucket quota b --bytes 5GiB --none",
+            "kovcheg bucket quota b --bytes much",
             "kovcheg hold place --case 7",
             "kovcheg hold place --case 7 --bucket b --prefix p --key k",
             "kovcheg hold place --case 7 --bucket b --tag nothing",

@@ -91,6 +91,18 @@ pub enum StorageError {
     /// No space left for data; reads go on.
     #[error("the vault is full: {0}")]
     Full(String),
+    /// The bucket's quota does not allow it to grow by this.
+    #[error(
+        "bucket {bucket} holds {used} bytes of a quota of {quota}; remove versions or open uploads, or raise it with `kovcheg bucket quota`"
+    )]
+    QuotaExceeded {
+        /// Its name.
+        bucket: String,
+        /// Most bytes it may hold.
+        quota: u64,
+        /// Bytes it holds.
+        used: u64,
+    },
     /// The process ran short of descriptors or memory; it passes.
     #[error("the server is short of resources, try again: {0}")]
     Exhausted(DiskError),

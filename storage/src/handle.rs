@@ -24,7 +24,7 @@ use crate::object::types::{
     BodyObserver, Credential, DeleteOutcome, Found, ListPage, ListQuery, NamedPart, NewBucket, NewUpload, NewVersion,
     PartPage, UploadPage, UploadQuery, UploadRef, VersionName, VersionPage, VersionQuery,
 };
-use crate::object::{bucket, copy, list, multipart, names, uploads, version, versioning, versions};
+use crate::object::{bucket, copy, list, multipart, names, quota, uploads, version, versioning, versions};
 use crate::status::{VaultStatus, vault_status};
 use crate::workers::pool::WorkerPool;
 
@@ -113,8 +113,8 @@ impl VaultHandle {
         names::check_key(key)?;
         self.refuse_if_read_only()?;
         let found = self.bucket(bucket).await?;
-        self.refuse_if_full().await?;
         let target = write::Target::Object { bucket: bucket.to_owned(), key: key.to_owned() };
+        self.refuse_early(&found, &target, observer.announced().unwrap_or(0)).await?;
         PutStream::begin(self.clone(), by, target, found, observer)
     }
 
@@ -131,8 +131,9 @@ impl VaultHandle {
         let found = self.bucket(&upload.bucket).await?;
         let named = upload.clone();
         self.look(move |engine| multipart::find(engine.index.as_ref(), &named)).await?;
-        self.refuse_if_full().await?;
-        PutStream::begin(self.clone(), by, write::Target::Part { upload, number }, found, observer)
+        let target = write::Target::Part { upload, number };
+        self.refuse_early(&found, &target, observer.announced().unwrap_or(0)).await?;
+        PutStream::begin(self.clone(), by, target, found, observer)
     }
 
     /// The version of a key that is named, or the current one. Errors as of [`version::named`].
@@ -349,8 +350,20 @@ impl VaultHandle {
         self.shared.engine.refusal().map_or(Ok(()), Err)
     }
 
-    /// Refuses new content before its first byte comes, if there is no room for any.
-    async fn refuse_if_full(&self) -> StorageResult<()> {
+    /// Refuses new content before its first byte comes, if there is no room for any, or none in the bucket for what was announced.
+    async fn refuse_early(&self, bucket: &BucketCreated, target: &write::Target, announced: u64) -> StorageResult<()> {
+        if quota::of(self.shared.engine.index.as_ref(), bucket.bucket)?.is_some() {
+            let (bucket, target) = (bucket.clone(), target.clone());
+            self.look(move |engine| match &target {
+                write::Target::Object { key, .. } => {
+                    quota::check_object(engine.index.as_ref(), &bucket, key, announced)
+                }
+                write::Target::Part { upload, number } => {
+                    quota::check_part(engine.index.as_ref(), &bucket, (upload.upload, *number), announced)
+                }
+            })
+            .await?;
+        }
         if self.shared.engine.store.was_full() {
             self.look(|engine| engine.store.check_room(1)).await?;
         }

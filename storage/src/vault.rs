@@ -21,7 +21,7 @@ use crate::handle::VaultHandle;
 use crate::identity::{self, RootChange};
 use crate::index::Index;
 use crate::lifecycle::LifecycleWorker;
-use crate::object::types::{CaseHold, Credential, NewCaseHold};
+use crate::object::types::{BucketStatus, CaseHold, Credential, NewCaseHold};
 
 mod announce;
 pub mod clock;
@@ -37,6 +37,7 @@ mod leftovers;
 mod lock;
 mod most_disks;
 pub mod pool;
+mod quota;
 mod returning;
 mod start;
 mod tail;
@@ -197,6 +198,11 @@ impl Vault {
     /// Places a case hold; durable and audited on return. Nobody can release it until there are two people to.
     pub fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold> {
         hold::place(self.engine(), new)
+    }
+
+    /// Sets the quota of a bucket, or, with `None`, takes it away; durable and audited on return.
+    pub fn set_quota(&self, bucket: &str, bytes: Option<u64>) -> StorageResult<BucketStatus> {
+        quota::set(self.engine(), bucket, bytes)
     }
 
     /// Opens and hashes every object (of one bucket, or all), and for all buckets checks every shard of every stripe; what can

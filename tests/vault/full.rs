@@ -19,14 +19,22 @@ const DISK: u64 = 176 << 20;
 const OBJECTS_MAX: u64 = 20_000;
 
 /// A vault on small disks. They are named first, so that they are unmounted before the folder around them is removed.
-struct Small {
+pub struct Small {
     disks: Vec<Tmpfs>,
-    vault: Vault,
+    pub vault: Vault,
 }
 
 impl Small {
     fn start(name: &str) -> Self {
+        Self::start_with(name, "")
+    }
+
+    /// With these settings; it has the bucket `bkt`.
+    pub fn start_with(name: &str, config: &str) -> Self {
         let mut vault = Vault::prepare(name);
+        if !config.is_empty() {
+            vault.set_config(config);
+        }
         let disks = (0..DISKS).map(|number| Tmpfs::mount(&vault.disk(number), DISK)).collect();
         vault.start();
         vault.client().create_bucket("bkt");
@@ -35,7 +43,7 @@ impl Small {
 
     /// Stores objects of `len` bytes until one is refused; that answer.
     #[track_caller]
-    fn fill(&self, stored: &mut Stored, prefix: &str, rng: &mut Rng, len: impl Fn(&mut Rng) -> u64) -> Response {
+    pub fn fill(&self, stored: &mut Stored, prefix: &str, rng: &mut Rng, len: impl Fn(&mut Rng) -> u64) -> Response {
         let (client, began) = (self.vault.client(), Instant::now());
         for number in 0..OBJECTS_MAX {
             let (key, seed, len) = (format!("{prefix}/{number:05}"), rng.next(), len(rng));
@@ -51,7 +59,7 @@ impl Small {
 }
 
 #[track_caller]
-fn is_full(answer: &Response) {
+pub fn is_full(answer: &Response) {
     answer.expect_error("new data on a full vault", 507, "InsufficientStorage");
 }
 

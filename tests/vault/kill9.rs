@@ -131,7 +131,10 @@ fn nothing_acknowledged_is_lost() {
                 scope.spawn(move || uploader.check(client));
             }
         });
-        assert!(!vault.log().contains("panicked at"), "round {round}: {}", vault.log());
+        // Whatever a kill leaves of the index is as it was after some batch.
+        for bad in ["panicked at", "the index is not believed"] {
+            assert!(!vault.log().contains(bad), "round {round}: {}", vault.log());
+        }
     }
     let [parts, completions, aborts] = uploaders
         .iter()

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use super::router;
 use crate::client::{AdminClient, ClientError};
 use crate::socket::AdminSocket;
-use crate::testing::{CODE, FakeVault, Folder, ask};
-use crate::types::{NewAccessKey, NewCaseHold, Status, Tag, VerifyLine};
+use crate::testing::{CODE, FakeVault, Folder, ask, sample_bucket};
+use crate::types::{NewAccessKey, NewCaseHold, NewQuota, Status, Tag, VerifyLine};
 
 async fn served(name: &str, vault: Arc<FakeVault>) -> (Folder, AdminClient) {
     let folder = Folder::new(name);
@@ -160,6 +160,21 @@ fn lines_of_a_verification_keep_their_shape() {
     // Goal: the wire form is frozen per version.
     let line = serde_json::to_string(&VerifyLine::Error("no".to_owned())).unwrap();
     assert_eq!(line, "{\"error\":\"no\"}");
+}
+
+#[tokio::test]
+async fn buckets_are_listed_and_given_quotas() {
+    let vault = Arc::new(FakeVault::serving());
+    *vault.bucket.lock().unwrap() = Some(sample_bucket("ledger"));
+    let (_folder, client) = served("api-buckets", vault).await;
+    let held = client.buckets().await.unwrap();
+    assert_eq!((held.len(), &*held[0].name, held[0].bytes, held[0].quota_bytes), (1, "ledger", 600, None));
+    for bytes in [Some(0), Some(u64::MAX), None] {
+        let set = client.set_quota(&NewQuota { bucket: "ledger".into(), bytes }).await.unwrap();
+        assert_eq!((set.quota_bytes, &client.buckets().await.unwrap()[0]), (bytes, &set));
+    }
+    let absent = client.set_quota(&NewQuota { bucket: "absent".into(), bytes: None }).await;
+    assert!(matches!(&absent, Err(ClientError::Refused { error }) if error.contains("absent")), "{absent:?}");
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ fn one_of_each() -> Vec<StorageError> {
         StorageError::Refused { reasons: vec!["legal hold".into()] },
         StorageError::ReadOnly { reason: "two disks are gone".into() },
         StorageError::Exhausted(DiskError::Full { disk: "secret detail".into() }),
+        StorageError::QuotaExceeded { bucket: "b".into(), quota: 2, used: 1 },
         StorageError::Full("secret detail".into()),
         StorageError::Damaged { segment: SegmentId(1), offset: 0, lost: 3, width: 6, detail: "secret detail".into() },
         StorageError::ChunkMissing(ChunkId::ZERO),

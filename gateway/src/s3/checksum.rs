@@ -227,6 +227,7 @@ pub(crate) struct Digests {
     crc32c: Option<Crc32c>,
     sha1: Option<Sha1>,
     sha256: Option<Sha256>,
+    announced: Option<u64>,
 }
 
 impl Digests {
@@ -236,6 +237,7 @@ impl Digests {
             crc32c: kinds.contains(&ChecksumKind::Crc32c).then(Crc32c::new),
             sha1: kinds.contains(&ChecksumKind::Sha1).then(Sha1::new),
             sha256: kinds.contains(&ChecksumKind::Sha256).then(Sha256::new),
+            announced: None,
         }
     }
 
@@ -251,6 +253,12 @@ impl Digests {
 }
 
 impl Digests {
+    /// Those of a body of this length, as the request has it.
+    pub(crate) fn of_length(mut self, announced: Option<i64>) -> Self {
+        self.announced = announced.and_then(|bytes| u64::try_from(bytes).ok());
+        self
+    }
+
     /// Takes the next bytes; for passes outside a body.
     pub(crate) fn with(mut self, bytes: &[u8]) -> Self {
         self.update(bytes);
@@ -265,6 +273,10 @@ impl Digests {
 }
 
 impl BodyObserver for Digests {
+    fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
     fn update(&mut self, bytes: &[u8]) {
         if let Some(digest) = &mut self.crc32 {
             digest.update(bytes);

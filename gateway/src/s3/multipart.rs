@@ -113,7 +113,7 @@ pub(crate) async fn part(
     // The upload is looked at before the body is read: it may be gone, and it says which checksum every part needs.
     let about = gateway.vault.list_parts(upload.clone(), PARTS_MAX, 1).await.map_err(from_storage)?;
     expected.want(kind_of_code(about.upload.checksum_kind));
-    let observer = Box::new(expected.digests());
+    let observer = Box::new(expected.digests().of_length(req.input.content_length));
     let stream = gateway.vault.begin_part(by, upload, number, observer).await.map_err(from_storage)?;
     let body = req.input.body.take();
     let got =

@@ -74,11 +74,9 @@ pub(crate) async fn put(
     let precondition = precondition(req.input.if_match.take(), req.input.if_none_match.take())?;
     let asked = asked_lock!(req.input);
     let lock = new_lock(gateway, &req, &req.input.bucket, asked).await?;
-    let stream = gateway
-        .vault
-        .begin_object(by, &req.input.bucket, &req.input.key, Box::new(expected.digests()))
-        .await
-        .map_err(from_storage)?;
+    let observer = Box::new(expected.digests().of_length(req.input.content_length));
+    let stream =
+        gateway.vault.begin_object(by, &req.input.bucket, &req.input.key, observer).await.map_err(from_storage)?;
     let body = req.input.body.take();
     let got =
         receive(stream, gateway.md5.stream(), body, req.input.content_length, &expected, req.trailing_headers.take())

@@ -14,7 +14,7 @@ use kovcheg_format::manifest::{Child, Entry};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
-    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, QuotaSet, Versioning, VersioningSet,
 };
 use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GrantSet, TenantSet};
@@ -175,6 +175,7 @@ fn fields_agree() {
         ObjectLockSet,
         CaseHoldPlaced,
         LifecycleSet,
+        QuotaSet,
         VersionPut,
         VersionRemoved,
         RetentionSet,

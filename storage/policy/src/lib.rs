@@ -12,7 +12,8 @@
 //! - [`lifecycle`]: what is due by a bucket's rules;
 //! - [`object_lock`]: whether a version may be removed, and its retention changed;
 //! - [`period`]: when a retention of days or years ends;
-//! - [`placement`]: which disks a new segment goes to.
+//! - [`placement`]: which disks a new segment goes to;
+//! - [`quota`]: whether a bucket may grow.
 
 pub mod access;
 pub mod case_hold;
@@ -22,6 +23,7 @@ pub mod lifecycle;
 pub mod object_lock;
 pub mod period;
 pub mod placement;
+pub mod quota;
 pub mod verdict;
 
 pub use verdict::{Reason, Verdict};

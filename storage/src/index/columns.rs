@@ -51,11 +51,15 @@ pub enum Column {
     Audit,
     /// Bucket id → `LifecycleSet`.
     Lifecycle,
+    /// Bucket id → `QuotaSet`; none where there is no quota.
+    Quota,
+    /// Bucket id → [`BucketUsage`](crate::index::rows::BucketUsage); none where all of it is 0.
+    Usage,
 }
 
 impl Column {
     /// Every column, in a fixed order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Meta,
         Self::Bucket,
         Self::BucketName,
@@ -78,6 +82,8 @@ impl Column {
         Self::CaseHold,
         Self::Audit,
         Self::Lifecycle,
+        Self::Quota,
+        Self::Usage,
     ];
 
     /// Name of the column family.
@@ -106,6 +112,8 @@ impl Column {
             Self::CaseHold => "case_hold",
             Self::Audit => "audit",
             Self::Lifecycle => "lifecycle",
+            Self::Quota => "quota",
+            Self::Usage => "usage",
         }
     }
 
@@ -135,6 +143,8 @@ impl Column {
             Self::CaseHold => 19,
             Self::Audit => 20,
             Self::Lifecycle => 21,
+            Self::Quota => 22,
+            Self::Usage => 23,
         }
     }
 

@@ -54,6 +54,27 @@ layout! {
     }
 }
 
+layout! {
+    /// What a bucket holds, kept with every change of it.
+    #[derive(Copy, Default)]
+    pub struct BucketUsage {
+        /// Object versions, delete markers included.
+        pub versions: u64,
+        /// Bytes of all versions, as clients count them.
+        pub bytes: u64,
+        /// Bytes of the parts of open uploads.
+        pub upload_bytes: u64,
+    }
+}
+
+impl BucketUsage {
+    /// All bytes that count towards a quota.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.bytes.saturating_add(self.upload_bytes)
+    }
+}
+
 /// Decodes the value of a row; the error names the column.
 pub fn decode<T: Decode>(column: Column, value: &[u8]) -> Result<T, IndexError> {
     T::from_bytes(value).map_err(|source| IndexError::Row { column: column.name(), source })

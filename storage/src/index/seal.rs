@@ -190,7 +190,9 @@ fn is_fact(column: Column, key: &[u8]) -> bool {
         | Column::UploadLock
         | Column::CaseHold
         | Column::Audit
-        | Column::Lifecycle => true,
+        | Column::Lifecycle
+        | Column::Quota
+        | Column::Usage => true,
         Column::Chunk | Column::Segment | Column::Stripe | Column::Disk | Column::Checkpoint | Column::Damaged => false,
     }
 }

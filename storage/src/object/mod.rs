@@ -14,6 +14,7 @@ pub mod multipart;
 pub mod names;
 mod paging;
 pub mod put;
+pub mod quota;
 pub mod sink;
 pub mod tags;
 pub mod types;

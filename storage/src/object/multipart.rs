@@ -20,7 +20,7 @@ use crate::object::names::check_key;
 use crate::object::sink::{ChunkSink, Filled};
 use crate::object::types::{Found, NamedPart, NewUpload, NewVersion, PART_LEN_MIN, UploadRef};
 use crate::object::version::{Content, propose_checked};
-use crate::object::{bucket, locks};
+use crate::object::{bucket, locks, quota};
 
 /// An open upload, or [`StorageError::NoSuchUpload`].
 pub fn find(view: &dyn IndexRead, upload: &UploadRef) -> StorageResult<UploadCreated> {
@@ -69,6 +69,8 @@ pub fn propose_part(
     checksums: Vec<Checksum>,
 ) -> StorageResult<(PartPut, Vec<Record>)> {
     find(moment.view, upload)?;
+    let bucket = bucket::find(moment.view, &upload.bucket)?;
+    quota::check_part(moment.view, &bucket, (upload.upload, number), content.size)?;
     let part = PartPut {
         upload: upload.upload,
         number,
@@ -155,8 +157,10 @@ pub fn propose_complete(
         lock: locks::of_upload(moment.view, upload.upload)?,
         ..new
     };
-    let (version, mut records) =
-        propose_checked(moment, &upload.bucket, &upload.key, composed.content.clone(), new, by)?;
+    let (place, content) = ((&*upload.bucket, &*upload.key), composed.content.clone());
+    // Its parts count towards the quota until now.
+    let freed = content.size;
+    let (version, mut records) = propose_checked(moment, place, content, new, freed, by)?;
     records.push(ended(&created, UploadOutcome::Completed, by));
     Ok((version, records))
 }

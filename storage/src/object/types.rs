@@ -1,10 +1,12 @@
 //! What gateways say to the engine and hear from it: plain data.
 
 use kovcheg_format::id::{HoldId, TenantId, UploadId, VersionId};
-use kovcheg_format::record::bucket::{ChunkProfile, Namespace};
+use kovcheg_format::record::bucket::{BucketCreated, ChunkProfile, Namespace};
 use kovcheg_format::record::upload::{PartPut, UploadCreated};
 use kovcheg_format::record::version::{Checksum, Pair, RetentionMode, VersionPut};
 use kovcheg_format::units::TimestampMs;
+
+use crate::index::rows::BucketUsage;
 
 pub use kovcheg_policy::access::{Grant, Right};
 
@@ -144,6 +146,17 @@ pub struct CaseHold {
     pub placed_by: String,
 }
 
+/// A bucket with what it holds and may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketStatus {
+    /// The bucket.
+    pub bucket: BucketCreated,
+    /// What it holds.
+    pub usage: BucketUsage,
+    /// Most bytes it may hold; `None` for as much as there is room for.
+    pub quota: Option<u64>,
+}
+
 /// Names a version as clients do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRef {
@@ -160,6 +173,11 @@ pub struct VersionRef {
 pub trait BodyObserver: Send {
     /// The next bytes of the body.
     fn update(&mut self, bytes: &[u8]);
+
+    /// Bytes that the client announced, if it did: a body that a quota has no room for is refused before it comes.
+    fn announced(&self) -> Option<u64> {
+        None
+    }
 
     /// Gives the observer back as itself, for its owner to read the digests.
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send>;

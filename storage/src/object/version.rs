@@ -21,7 +21,7 @@ use crate::object::guard::permit;
 use crate::object::names::fits_xml;
 use crate::object::put::WrittenBody;
 use crate::object::types::{DeleteOutcome, Found, NewVersion, Precondition, VersionName};
-use crate::object::{locks, versioning};
+use crate::object::{locks, quota, versioning};
 
 /// The current version of a key, if it is an object.
 pub fn current(view: &dyn IndexRead, bucket: &BucketCreated, object_key: &str) -> StorageResult<Option<VersionPut>> {
@@ -103,6 +103,20 @@ fn first(
     Ok(found)
 }
 
+/// The version that a put to a key takes the place of.
+pub fn replaced_by_put(
+    view: &dyn IndexRead,
+    bucket: &BucketCreated,
+    object_key: &str,
+    state: Versioning,
+) -> StorageResult<Option<VersionPut>> {
+    match state {
+        Versioning::Off => current(view, bucket, object_key),
+        Versioning::Enabled => Ok(None),
+        Versioning::Suspended => by_name(view, bucket.bucket, object_key, VersionName::Null),
+    }
+}
+
 /// Content of a version to be: from one body, or composed of parts.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -134,16 +148,17 @@ pub fn propose_put(
     by: &Origin,
 ) -> StorageResult<(Found, Vec<Record>)> {
     locks::check_new(moment, bucket_name, &new.lock)?;
-    propose_checked(moment, bucket_name, object_key, content, new, by)
+    propose_checked(moment, (bucket_name, object_key), content, new, 0, by)
 }
 
-/// [`propose_put`] of a version whose locks were checked when they were asked for: what took long to upload is kept all the same.
+/// [`propose_put`] of a version whose locks were checked when they were asked for: what took long to upload is kept all the same. `freed` bytes
+/// of parts go with it.
 pub fn propose_checked(
     moment: &Moment<'_>,
-    bucket_name: &str,
-    object_key: &str,
+    (bucket_name, object_key): (&str, &str),
     content: Content,
     new: NewVersion,
+    freed: u64,
     by: &Origin,
 ) -> StorageResult<(Found, Vec<Record>)> {
     let bucket = bucket::find(moment.view, bucket_name)?;
@@ -152,14 +167,15 @@ pub fn propose_checked(
     check_precondition(&new.precondition, current.as_ref())?;
     let replaced = match state {
         Versioning::Off => current,
-        Versioning::Enabled => None,
-        Versioning::Suspended => by_name(moment.view, bucket.bucket, object_key, VersionName::Null)?,
+        _ => replaced_by_put(moment.view, &bucket, object_key, state)?,
     };
     let mut records = Vec::new();
     if let Some(replaced) = &replaced {
         let warrant = permit(moment, replaced, bucket_name, RemovalCause::Overwrite, false, by)?;
         records.extend(warrant.execute());
     }
+    let freed = freed.saturating_add(replaced.as_ref().map_or(0, |replaced| replaced.size));
+    quota::check(moment.view, &bucket, content.size, freed)?;
     let version = VersionPut {
         bucket: bucket.bucket,
         key: object_key.to_owned(),

@@ -25,6 +25,7 @@ mod lock_model;
 mod locks;
 mod nth_fault;
 mod opening;
+mod quota;
 mod random_model;
 mod script;
 mod shortage;

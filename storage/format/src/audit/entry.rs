@@ -49,6 +49,7 @@ fn kind(record: &Record) -> Option<&'static str> {
         | Record::ObjectLockSet(_)
         | Record::CaseHoldPlaced(_)
         | Record::LifecycleSet(_)
+        | Record::QuotaSet(_)
         | Record::VersionPut(_)
         | Record::VersionRemoved(_)
         | Record::RetentionSet(_)
@@ -156,9 +157,11 @@ fn tell(out: &mut Text, record: &Record) {
         Record::UploadCreated(_) | Record::PartPut(_) | Record::UploadEnded(_) | Record::UploadLocked(_) => {
             tell_upload(out, record);
         }
-        Record::BucketCreated(_) | Record::BucketDeleted(_) | Record::VersioningSet(_) | Record::ObjectLockSet(_) => {
-            tell_bucket(out, record);
-        }
+        Record::BucketCreated(_)
+        | Record::BucketDeleted(_)
+        | Record::VersioningSet(_)
+        | Record::ObjectLockSet(_)
+        | Record::QuotaSet(_) => tell_bucket(out, record),
         Record::CredentialSet(_) | Record::CredentialRemoved(_) | Record::GrantSet(_) | Record::TenantSet(_) => {
             tell_identity(out, record);
         }
@@ -221,6 +224,9 @@ fn tell_bucket(out: &mut Text, record: &Record) {
         Record::ObjectLockSet(set) => {
             out.plain("bucket", set.bucket).text("retention", format!("{:?}", set.mode));
             out.plain("days", set.days).plain("years", set.years).by(&set.by);
+        }
+        Record::QuotaSet(set) => {
+            out.plain("bucket", set.bucket).plain("quota", Value::from(set.bytes)).by(&set.by);
         }
         _ => {}
     }

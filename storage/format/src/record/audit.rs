@@ -31,6 +31,8 @@ pub mod v1 {
             SetObjectLock = 4,
             /// A bucket got other lifecycle rules; the reasons say what was and what is.
             SetLifecycle = 5,
+            /// A bucket got another quota; the reasons say what was and what is.
+            SetQuota = 6,
             /// A version was removed by a delete.
             DeleteVersion = 10,
             /// A version was replaced by a newer one in a bucket without versioning.

@@ -1,6 +1,8 @@
 //! Records about buckets.
 
-pub use v1::{BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet};
+pub use v1::{
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, QuotaSet, Versioning, VersioningSet,
+};
 
 /// First published layout.
 pub mod v1 {
@@ -118,6 +120,18 @@ pub mod v1 {
             return Err(FormatError::Invalid { what: "default retention" });
         }
         Ok(())
+    }
+
+    crate::layout! {
+        /// How much a bucket may hold from here on. Also its row in the index.
+        pub struct QuotaSet {
+            /// The bucket.
+            pub bucket: BucketId,
+            /// Most bytes of its versions and of the parts of its open uploads, as clients count them; none takes the quota away.
+            pub bytes: Option<u64>,
+            /// Who set it.
+            pub by: crate::record::audit::Origin,
+        }
     }
 
     crate::layout! {

@@ -119,6 +119,8 @@ records! {
     CaseHoldPlaced(hold::CaseHoldPlaced) = 24 @ 1,
     /// A bucket has these lifecycle rules.
     LifecycleSet(lifecycle::LifecycleSet) = 25 @ 1,
+    /// A bucket may hold this much.
+    QuotaSet(bucket::QuotaSet) = 26 @ 1,
     /// An object version exists.
     VersionPut(version::VersionPut) = 30 @ 1,
     /// An object version is gone.

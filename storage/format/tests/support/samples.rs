@@ -16,7 +16,7 @@ use kovcheg_format::manifest::{Child, Entry, Node, Root};
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
-    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, QuotaSet, Versioning, VersioningSet,
 };
 use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
 use kovcheg_format::record::identity::{

@@ -14,7 +14,7 @@ use kovcheg_format::manifest::{Child, Entry, INLINE_ENTRIES_MAX, LEVEL_MAX, Node
 use kovcheg_format::record::Record;
 use kovcheg_format::record::audit::{Action, Audit, Origin, Verdict};
 use kovcheg_format::record::bucket::{
-    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, Versioning, VersioningSet,
+    BucketCreated, BucketDeleted, ChunkProfile, Namespace, ObjectLockSet, QuotaSet, Versioning, VersioningSet,
 };
 use kovcheg_format::record::hold::{CaseHoldPlaced, HoldScope};
 use kovcheg_format::record::identity::{CredentialRemoved, CredentialSet, GRANT_ALL, GrantSet, TenantSet};
@@ -143,6 +143,7 @@ fields!(BucketCreated {
 });
 fields!(BucketDeleted { bucket, by });
 fields!(VersioningSet { bucket, state, by });
+fields!(QuotaSet { bucket, bytes, by });
 fields!(Checksum { kind, full_object, value });
 fields!(Pair { name, value });
 fields!(PartMark { number, len });
@@ -460,6 +461,7 @@ any_record! {
     ObjectLockSet(ObjectLockSet),
     CaseHoldPlaced(CaseHoldPlaced),
     LifecycleSet(LifecycleSet),
+    QuotaSet(QuotaSet),
     VersionPut(VersionPut),
     VersionRemoved(VersionRemoved),
     RetentionSet(RetentionSet),

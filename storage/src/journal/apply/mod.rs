@@ -4,29 +4,28 @@
 //! ends with the newest one leaves the same rows. A record that names what the index does not have (a part of an ended
 //! upload) is left out and counted, the same way at every replay; a record that no writer writes is an error.
 
+mod buckets;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod overlay;
 #[cfg(test)]
 mod tests;
+mod uploads;
+mod usage;
+mod versions;
 
 use std::ops::ControlFlow;
 
 use kovcheg_format::audit::entry_text;
 use kovcheg_format::codec::Encode;
-use kovcheg_format::id::{BucketId, DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
+use kovcheg_format::id::{DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
-use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ObjectLockSet, VersioningSet};
-use kovcheg_format::record::hold::CaseHoldPlaced;
 use kovcheg_format::record::identity::CredentialRemoved;
-use kovcheg_format::record::lifecycle::LifecycleSet;
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
     CHUNK_FLAG_REPLACES, ChunkPlace, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentOpened, SegmentRow,
     StripeAdded,
 };
-use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked};
-use kovcheg_format::record::version::{VersionFacts, VersionKind, VersionPut, VersionRemoved};
 use kovcheg_format::shard::disk_len;
 use kovcheg_format::units::TimestampMs;
 use kovcheg_format::{key, layout};
@@ -34,7 +33,12 @@ use kovcheg_format::{key, layout};
 use crate::index::rows::{self, META_APPLIED, META_CLOCK, META_EPOCH, StripeRow};
 use crate::index::{Column, IndexError, IndexRead};
 
+use buckets::{
+    bucket_created, bucket_deleted, case_hold_placed, lifecycle_set, object_lock_set, quota_set, versioning_set,
+};
 pub use overlay::Overlay;
+use uploads::{part_put, upload_created, upload_ended, upload_locked};
+use versions::{change_facts, change_version, version_put, version_removed};
 
 /// Part number under which [`Column::Part`] holds the key of the upload's own row.
 pub const PART_OF_UPLOAD: u16 = 0;
@@ -141,6 +145,7 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::ObjectLockSet(set) => object_lock_set(overlay, set),
         Record::CaseHoldPlaced(hold) => case_hold_placed(overlay, hold),
         Record::LifecycleSet(set) => lifecycle_set(overlay, set),
+        Record::QuotaSet(set) => quota_set(overlay, set),
         Record::VersionPut(version) => version_put(overlay, version),
         Record::VersionRemoved(removed) => version_removed(overlay, removed),
         Record::RetentionSet(set) => change_facts(overlay, &key::version(set.bucket, &set.key, set.version), |facts| {
@@ -286,172 +291,6 @@ fn extend_segment(
     row.len = row.len.max(end);
     overlay.put(Column::Segment, key, row.to_bytes())?;
     Ok(true)
-}
-
-fn bucket_created(overlay: &mut Overlay<'_>, created: &BucketCreated) -> Result<(), IndexError> {
-    let id = key::bucket(created.bucket);
-    overlay.put(Column::BucketName, created.name.clone().into_bytes(), id.clone())?;
-    overlay.put(Column::Bucket, id, created.to_bytes())
-}
-
-fn bucket_deleted(overlay: &mut Overlay<'_>, deleted: &BucketDeleted) -> Result<(), IndexError> {
-    let id = key::bucket(deleted.bucket);
-    let Some(created) = rows::get::<BucketCreated>(overlay, Column::Bucket, &id)? else {
-        overlay.note_orphan();
-        return Ok(());
-    };
-    // The name may belong to a later bucket already, when an older part of the journal is applied again.
-    if rows::bucket_id(overlay, &created.name)? == Some(deleted.bucket) {
-        overlay.remove(Column::BucketName, created.name.into_bytes())?;
-    }
-    overlay.remove(Column::Versioning, id.clone())?;
-    overlay.remove(Column::ObjectLock, id.clone())?;
-    overlay.remove(Column::Lifecycle, id.clone())?;
-    overlay.remove(Column::Bucket, id)
-}
-
-fn versioning_set(overlay: &mut Overlay<'_>, set: &VersioningSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::Versioning, id, set.to_bytes())
-}
-
-fn object_lock_set(overlay: &mut Overlay<'_>, set: &ObjectLockSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::ObjectLock, id, set.to_bytes())
-}
-
-fn lifecycle_set(overlay: &mut Overlay<'_>, set: &LifecycleSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    if set.rules.is_empty() {
-        return overlay.remove(Column::Lifecycle, id);
-    }
-    overlay.put(Column::Lifecycle, id, set.to_bytes())
-}
-
-fn case_hold_placed(overlay: &mut Overlay<'_>, hold: &CaseHoldPlaced) -> Result<(), IndexError> {
-    if overlay.get(Column::Bucket, &key::bucket(hold.bucket))?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::CaseHold, key::case_hold(hold.bucket, hold.hold), hold.to_bytes())
-}
-
-/// Changes what policy looks at of a version that is there.
-fn change_facts(
-    overlay: &mut Overlay<'_>,
-    key: &[u8],
-    change: impl FnOnce(&mut VersionFacts),
-) -> Result<(), IndexError> {
-    change_version(overlay, key, |version| change(&mut version.facts))
-}
-
-fn change_version(
-    overlay: &mut Overlay<'_>,
-    key: &[u8],
-    change: impl FnOnce(&mut VersionPut),
-) -> Result<(), IndexError> {
-    let Some(mut version) = rows::get::<VersionPut>(overlay, Column::Version, key)? else {
-        overlay.note_orphan();
-        return Ok(());
-    };
-    change(&mut version);
-    overlay.put(Column::Version, key.to_vec(), version.to_bytes())
-}
-
-fn version_put(overlay: &mut Overlay<'_>, put: &VersionPut) -> Result<(), IndexError> {
-    if overlay.get(Column::Bucket, &key::bucket(put.bucket))?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::Version, key::version(put.bucket, &put.key, put.version), put.to_bytes())?;
-    let current = key::current(put.bucket, &put.key);
-    // The usual overwrite needs no scan: a current version is the newest one.
-    let overwrites =
-        overlay.get(Column::Current, &current)?.is_some_and(|newest| newest.as_slice() < &put.version.0[..]);
-    if overwrites && put.kind == VersionKind::Object {
-        return overlay.put(Column::Current, current, put.version.0.to_vec());
-    }
-    refresh_current(overlay, put.bucket, &put.key)
-}
-
-fn version_removed(overlay: &mut Overlay<'_>, removed: &VersionRemoved) -> Result<(), IndexError> {
-    let version = key::version(removed.bucket, &removed.key, removed.version);
-    if overlay.get(Column::Version, &version)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.remove(Column::Version, version)?;
-    refresh_current(overlay, removed.bucket, &removed.key)
-}
-
-/// The current version is the newest one, when that is an object and no delete marker.
-fn refresh_current(overlay: &mut Overlay<'_>, bucket: BucketId, name: &str) -> Result<(), IndexError> {
-    let from = key::versions_of(bucket, name);
-    let to = key::after_prefix(&from);
-    let mut newest = None;
-    rows::scan(overlay, Column::Version, &from, to.as_deref(), &mut |_, version: VersionPut| {
-        newest = (version.kind == VersionKind::Object).then_some(version.version);
-        ControlFlow::Break(())
-    })?;
-    let current = key::current(bucket, name);
-    match newest {
-        Some(version) => overlay.put(Column::Current, current, version.0.to_vec()),
-        None => overlay.remove(Column::Current, current),
-    }
-}
-
-fn upload_created(overlay: &mut Overlay<'_>, upload: &UploadCreated) -> Result<(), IndexError> {
-    if overlay.get(Column::Bucket, &key::bucket(upload.bucket))?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    let key = key::upload(upload.bucket, &upload.key, upload.upload);
-    overlay.put(Column::Part, key::part(upload.upload, PART_OF_UPLOAD), key.clone())?;
-    overlay.put(Column::Upload, key, upload.to_bytes())
-}
-
-fn upload_locked(overlay: &mut Overlay<'_>, locked: &UploadLocked) -> Result<(), IndexError> {
-    if overlay.get(Column::Part, &key::part(locked.upload, PART_OF_UPLOAD))?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::UploadLock, key::upload_lock(locked.upload), locked.to_bytes())
-}
-
-fn part_put(overlay: &mut Overlay<'_>, part: &PartPut) -> Result<(), IndexError> {
-    if part.number == PART_OF_UPLOAD {
-        return Err(IndexError::Record { record: "PartPut", reason: "a part has number 0" });
-    }
-    if overlay.get(Column::Part, &key::part(part.upload, PART_OF_UPLOAD))?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::Part, key::part(part.upload, part.number), part.to_bytes())
-}
-
-fn upload_ended(overlay: &mut Overlay<'_>, ended: &UploadEnded) -> Result<(), IndexError> {
-    let key = key::upload(ended.bucket, &ended.key, ended.upload);
-    if overlay.get(Column::Upload, &key)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    for part in keys_with_prefix(overlay, Column::Part, &ended.upload.0)? {
-        overlay.remove(Column::Part, part)?;
-    }
-    overlay.remove(Column::UploadLock, key::upload_lock(ended.upload))?;
-    overlay.remove(Column::Upload, key)
 }
 
 fn credential_removed(overlay: &mut Overlay<'_>, removed: &CredentialRemoved) -> Result<(), IndexError> {

@@ -2,6 +2,8 @@
 //! Method: a table per record, then random records cut into batches at random.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::collections::BTreeMap;
+
 use kovcheg_format::codec::Encode;
 use kovcheg_format::id::{BucketId, Lsn, SegmentId};
 use kovcheg_format::key;
@@ -10,8 +12,8 @@ use kovcheg_format::record::bucket::BucketDeleted;
 use kovcheg_format::record::segment::{
     CHUNK_FLAG_REPLACES, ChunkRow, ChunksDamaged, ChunksInlined, SegmentClosed, SegmentRow,
 };
-use kovcheg_format::record::upload::{UploadEnded, UploadOutcome};
-use kovcheg_format::record::version::{VersionKind, VersionRemoved};
+use kovcheg_format::record::upload::{PartPut, UploadEnded, UploadOutcome};
+use kovcheg_format::record::version::{VersionKind, VersionPut, VersionRemoved};
 use kovcheg_format::shard::{StripeKind, disk_len};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
@@ -22,6 +24,7 @@ use super::fixtures::{
 use super::{Overlay, apply_frame, apply_record, read_applied};
 use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
+use crate::index::rows::BucketUsage;
 use crate::index::{Column, Index, IndexRead, rows};
 
 /// Applies `records` as one batch at position `n`.
@@ -188,11 +191,41 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
                 stripe_added(segment, at * 4096, chunks).into()
             }
         ),
-        (1_u64..3, 1_u8..3).prop_map(|(bucket, id)| upload(bucket, "u", id).into()),
+        // No two uploads have one id.
+        (1_u8..3).prop_map(|id| upload(id.into(), "u", id).into()),
+        (1_u8..3).prop_map(|id| {
+            let (bucket, upload, outcome) = (BucketId(id.into()), upload_id(id), UploadOutcome::Completed);
+            UploadEnded { bucket, key: "u".to_owned(), upload, outcome, by: origin() }.into()
+        }),
         (1_u8..3, 1_u16..4, any::<u8>()).prop_map(|(id, number, etag)| part(id, number, etag).into()),
         any::<u8>().prop_map(|secret| credential("key", secret).into()),
     ];
     prop::collection::vec(one, 1..60)
+}
+
+fn rows_of(index: &MemoryIndex, column: Column) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let rows = all_rows(index).into_iter().filter(|(found, _, _)| *found == column);
+    rows.map(|(_, key, value)| (key, value)).collect()
+}
+
+/// Rows of usage, counted from versions and parts.
+fn usage_of(index: &MemoryIndex) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut usage: BTreeMap<Vec<u8>, BucketUsage> = BTreeMap::new();
+    for (_, value) in rows_of(index, Column::Version) {
+        let version: VersionPut = rows::decode(Column::Version, &value).unwrap();
+        let of = usage.entry(key::bucket(version.bucket)).or_default();
+        of.versions += 1;
+        of.bytes += version.size;
+    }
+    let (uploads, parts): (Vec<_>, Vec<_>) =
+        rows_of(index, Column::Part).into_iter().partition(|(key, _)| key.ends_with(&[0, 0]));
+    for (row, value) in parts {
+        let of_upload = uploads.iter().find(|(key, _)| key[..16] == row[..16]).unwrap();
+        let part: PartPut = rows::decode(Column::Part, &value).unwrap();
+        usage.entry(of_upload.1[..8].to_vec()).or_default().upload_bytes += part.size;
+    }
+    let some = usage.into_iter().filter(|(_, usage)| *usage != BucketUsage::default());
+    some.map(|(bucket, usage)| (bucket, usage.to_bytes())).collect()
 }
 
 proptest! {
@@ -213,6 +246,8 @@ proptest! {
         prop_assert_eq!(read_applied(&whole).unwrap().map(|applied| applied.lsn), Some(stripe_place(1).lsn));
         let versions = all_rows(&whole).iter().filter(|(column, _, _)| *column == Column::Version).count();
         prop_assert_eq!(rows::counters(&whole).unwrap().versions, versions as u64);
+        let kept: BTreeMap<_, _> = rows_of(&whole, Column::Usage).into_iter().collect();
+        prop_assert_eq!(kept, usage_of(&whole));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::testing::world::World;
 use crate::vault::Vault;
 
 /// Columns whose rows decide what may be removed, changed or seen.
-const FACTS: [Column; 15] = [
+const FACTS: [Column; 17] = [
     Column::Bucket,
     Column::BucketName,
     Column::Version,
@@ -40,6 +40,8 @@ const FACTS: [Column; 15] = [
     Column::CaseHold,
     Column::Audit,
     Column::Lifecycle,
+    Column::Quota,
+    Column::Usage,
 ];
 
 type Edit = (Column, Vec<u8>, Option<Vec<u8>>);

@@ -3,7 +3,8 @@
 //! (W-1, E-1, R4, R13). Method: the script, cut into its lives; each life is played once to count its operations by kind, then
 //! again from the same frozen disks with exactly the n-th operation of a kind going wrong, for every kind and effect.
 //!
-//! `KOVCHEG_FAULT_STRIDE=1` tries every n; without it about [`CASES`] cases are spread over all of them.
+//! `KOVCHEG_FAULT_STRIDE=1` tries every n, 4 every fourth, from where `KOVCHEG_FAULT_PHASE` has it begin; without a stride about [`CASES`]
+//! cases are spread over all of them.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -140,7 +141,8 @@ fn cases(lives: &[Life]) -> Vec<Case> {
     let all: u64 = lives.iter().flat_map(|life| FAULTS.map(|(op, _)| life.counts[op as usize])).sum();
     let asked = std::env::var("KOVCHEG_FAULT_STRIDE").ok().and_then(|text| text.parse().ok());
     let stride: u64 = asked.unwrap_or(all / CASES).max(1);
-    let mut rng = Rng::new(all);
+    let phase = std::env::var("KOVCHEG_FAULT_PHASE").ok().and_then(|text| text.parse().ok());
+    let mut rng = Rng::new(phase.unwrap_or(all));
     let mut cases = Vec::new();
     for life in lives {
         for (op, effect) in FAULTS {

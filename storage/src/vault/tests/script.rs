@@ -72,6 +72,8 @@ pub enum Step {
     CaseHold,
     /// Gives it a lifecycle rule by which nothing is due.
     Lifecycle,
+    /// Gives the bucket `ledger` a quota that nothing comes near.
+    Quota,
     /// Opens an upload there, whose object is to be locked.
     HeldUpload,
     /// Opens upload `n`.
@@ -158,6 +160,7 @@ pub fn steps(seed: u64) -> Vec<Step> {
                 Step::HeldUpload,
                 Step::CaseHold,
                 Step::Lifecycle,
+                Step::Quota,
                 Step::Hold(false),
                 Step::Tag,
                 Step::Version(3),
@@ -288,6 +291,7 @@ pub fn next(state: &State, step: &Step) -> State {
             state.insert(name, Arc::new(lock_text(HELD_DEFAULT.mode, NOW + until * DAY, hold)));
         }
         Step::Tag => drop(state.insert("held tags".into(), Arc::new(b"a=b".to_vec()))),
+        Step::Quota => drop(state.insert("quota of ledger".into(), Arc::new((1_u64 << 40).to_be_bytes().to_vec()))),
         Step::Lifecycle => drop(state.insert("rules of held".into(), Arc::new(b"late".to_vec()))),
         Step::CaseHold => drop(state.insert("case 7 in held".into(), Arc::new(b"prefix h".to_vec()))),
         Step::HeldUpload => {
@@ -341,6 +345,7 @@ pub fn perform(vault: &Vault, code: &str, step: &Step) -> StorageResult<()> {
         }
         Step::Hold(on) => set_hold(engine, &held_newest(), *on),
         Step::Tag => set_tags(engine, &held_newest(), vec![Pair { name: "a".into(), value: "b".into() }]),
+        Step::Quota => vault.set_quota("ledger", Some(1 << 40)).map(drop),
         Step::Lifecycle => set_rules(engine, "held", vec![LifecycleRule { expire_days: 999, ..rule("late") }]),
         Step::CaseHold => place_hold(engine, "held", "7", HeldPart::Prefix("h".into())).map(drop),
         Step::HeldUpload => {

@@ -17,7 +17,7 @@ use crate::identity::tenants::{self, DEFAULT_TENANT};
 use crate::index::{Column, IndexRead, rows};
 use crate::object::types::VersionQuery;
 use crate::object::versions::list_versions;
-use crate::object::{bucket, holds, lifecycle, locks, versioning};
+use crate::object::{bucket, holds, lifecycle, locks, quota, versioning};
 use crate::testing::driver::{get, get_range};
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
@@ -35,6 +35,11 @@ pub fn observe(engine: &Arc<Engine>) -> StorageResult<State> {
     observe_kept(engine, &mut state)?;
     observe_locks(engine, &mut state)?;
     let view = engine.index.as_ref();
+    for held in quota::list(view)? {
+        if let Some(bytes) = held.quota {
+            state.insert(format!("quota of {}", held.bucket.name), Arc::new(bytes.to_be_bytes().to_vec()));
+        }
+    }
     for tenant in tenants::all(view)?.into_iter().filter(|tenant| tenant.tenant != DEFAULT_TENANT) {
         engine.domain(tenant.domain)?;
         state.insert(format!("tenant {}", tenant.name), Arc::default());

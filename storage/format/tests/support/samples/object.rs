@@ -37,6 +37,7 @@ pub fn records() -> Vec<Record> {
         }
         .into(),
         LifecycleSet { bucket: BucketId(5), rules: vec![lifecycle_rule()], by: origin() }.into(),
+        QuotaSet { bucket: BucketId(5), bytes: Some(5 << 40), by: origin() }.into(),
         version_put().into(),
         VersionRemoved { bucket: BucketId(5), key: "dumps/база.sql".into(), version: VersionId(run(0x50)) }.into(),
         RetentionSet {
