@@ -45,7 +45,7 @@ pub struct QuotaArguments {
     /// Bucket
     #[arg(value_name = "BUCKET")]
     bucket: String,
-    /// Most bytes of its versions and of the parts of its open uploads, as in \"500 GiB\"
+    /// Most bytes of its versions and of the parts of its open uploads, as in '500 GiB'
     #[arg(long, value_name = "SIZE")]
     bytes: Option<ByteSize>,
     /// Take the quota away
