@@ -171,8 +171,9 @@ impl FactCount {
     }
 }
 
-/// Whether a row is among what decides: everything about buckets, versions, uploads, holds and who may what, and the clock.
-/// Where chunks lie is not: what is found there is opened by its own id and key, or not at all (D-1).
+/// Whether a row is among what decides: everything about buckets, versions, uploads, holds and who may what, the clock, and which
+/// segments there are and how far they reach, as a start cuts and removes files by that. Where in a segment a chunk lies is not: what is
+/// found there is opened by its own id and key, or not at all (D-1).
 fn is_fact(column: Column, key: &[u8]) -> bool {
     match column {
         Column::Meta => key == META_CLOCK || key == META_EPOCH,
@@ -192,8 +193,12 @@ fn is_fact(column: Column, key: &[u8]) -> bool {
         | Column::Audit
         | Column::Lifecycle
         | Column::Quota
-        | Column::Usage => true,
-        Column::Chunk | Column::Segment | Column::Stripe | Column::Disk | Column::Checkpoint | Column::Damaged => false,
+        | Column::Usage
+        | Column::Segment
+        | Column::Disk
+        | Column::Checkpoint
+        | Column::Damaged => true,
+        Column::Chunk | Column::Stripe => false,
     }
 }
 

@@ -23,8 +23,8 @@ use crate::testing::sim_disk::{Frozen, SimPool};
 use crate::testing::world::World;
 use crate::vault::Vault;
 
-/// Columns whose rows decide what may be removed, changed or seen.
-const FACTS: [Column; 17] = [
+/// Columns whose rows decide what may be removed, changed or seen, and which files a start cuts or removes.
+const FACTS: [Column; 20] = [
     Column::Bucket,
     Column::BucketName,
     Column::Version,
@@ -42,6 +42,9 @@ const FACTS: [Column; 17] = [
     Column::Lifecycle,
     Column::Quota,
     Column::Usage,
+    Column::Segment,
+    Column::Disk,
+    Column::Checkpoint,
 ];
 
 type Edit = (Column, Vec<u8>, Option<Vec<u8>>);
