@@ -5,7 +5,7 @@ use kovcheg_admin::types::{AccessKey, MadeAccessKey, NewAccessKey};
 use kovcheg_storage::identity::access_keys;
 use serde_json::json;
 
-use super::place::{Place, ask};
+use super::place::{Asking, Place, ask};
 use super::show;
 use crate::config::Purpose;
 use crate::control::create_access_key;
@@ -17,7 +17,8 @@ pub enum AccessKeyCommand {
     /// Make an S3 access key of a tenant; its secret is shown this once
     Create(CreateArguments),
     /// List the access keys, without secrets
-    List(ListArguments),
+    #[command(after_help = LIST_EXAMPLES)]
+    List(Asking),
     /// Take requests with an access key again
     Enable(OneArguments),
     /// Refuse requests with an access key, until it is enabled
@@ -55,17 +56,6 @@ Examples:
   kovcheg access-key create --tenant accounting --bucket dumps --bucket 'wal-*' --allow write,list --note 'pg1, nightly'
 
 write includes making buckets and replacing objects; a tool that prunes its backups needs delete.";
-
-/// Options of `access-key list`.
-#[derive(Args)]
-#[command(after_help = LIST_EXAMPLES)]
-pub struct ListArguments {
-    #[command(flatten)]
-    place: Place,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -131,7 +121,7 @@ fn create(arguments: &CreateArguments) -> Result<Outcome, AppError> {
     Ok(Outcome::Fine)
 }
 
-fn list(arguments: &ListArguments) -> Result<Outcome, AppError> {
+fn list(arguments: &Asking) -> Result<Outcome, AppError> {
     let found = ask(
         &arguments.place.load()?,
         Purpose::Look,

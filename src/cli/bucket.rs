@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use kovcheg_admin::types::{Bucket, NewQuota};
 use kovcheg_storage::object::quota;
 
-use super::place::{Place, ask};
+use super::place::{Asking, Place, ask};
 use super::show;
 use crate::config::Purpose;
 use crate::config::units::ByteSize;
@@ -14,20 +14,10 @@ use crate::error::{AppError, Outcome};
 #[derive(Subcommand)]
 pub enum BucketCommand {
     /// List the buckets with what they hold and may hold
-    List(ListArguments),
+    #[command(after_help = LIST_EXAMPLES)]
+    List(Asking),
     /// Set how much a bucket may hold
     Quota(QuotaArguments),
-}
-
-/// Options of `bucket list`.
-#[derive(Args)]
-#[command(after_help = LIST_EXAMPLES)]
-pub struct ListArguments {
-    #[command(flatten)]
-    place: Place,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 const LIST_EXAMPLES: &str = "\
@@ -73,7 +63,7 @@ pub fn run(command: &BucketCommand) -> Result<Outcome, AppError> {
     }
 }
 
-fn list(arguments: &ListArguments) -> Result<Outcome, AppError> {
+fn list(arguments: &Asking) -> Result<Outcome, AppError> {
     let found = ask(
         &arguments.place.load()?,
         Purpose::Look,

@@ -83,7 +83,8 @@ enum Command {
 #[derive(Subcommand)]
 enum DiskCommand {
     /// List the disks with their state and space
-    List(status::DiskArguments),
+    #[command(after_help = status::DISK_EXAMPLES)]
+    List(place::Asking),
 }
 
 /// Runs one command.

@@ -24,6 +24,16 @@ pub struct Place {
     pub data: Option<PathBuf>,
 }
 
+/// Options of a command that shows something and needs to be told nothing more.
+#[derive(Args)]
+pub struct Asking {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl Place {
     /// The vault's configuration. Listeners are of no concern here, so they may be what they like.
     pub fn load(&self) -> Result<Config, AppError> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use kovcheg_admin::types::{Disk, Status};
 
-use super::place::{Access, Place, access, block_on, offline};
+use super::place::{Access, Asking, Place, access, block_on, offline};
 use super::show::{bytes, either, table, tame};
 use crate::config::{Config, Purpose};
 use crate::error::{AppError, Outcome};
@@ -30,18 +30,8 @@ Examples:
   kovcheg status --config /etc/kovcheg/kovcheg.toml --json
   kovcheg status --check || mail -s 'vault needs you' root";
 
-/// Options of `disk list`.
-#[derive(Args)]
-#[command(after_help = DISK_EXAMPLES)]
-pub struct DiskArguments {
-    #[command(flatten)]
-    place: Place,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-const DISK_EXAMPLES: &str = "\
+/// Examples of `disk list`.
+pub const DISK_EXAMPLES: &str = "\
 Examples:
   kovcheg disk list
   kovcheg disk list --data /srv/vault --json";
@@ -82,7 +72,7 @@ pub fn run(arguments: &StatusArguments) -> Result<Outcome, AppError> {
 }
 
 /// `kovcheg disk list`.
-pub fn disks(arguments: &DiskArguments) -> Result<Outcome, AppError> {
+pub fn disks(arguments: &Asking) -> Result<Outcome, AppError> {
     let status = ask(&arguments.place)?;
     either(arguments.json, &status.disks, |disks| disk_table(disks))?;
     Ok(Outcome::Fine)

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use kovcheg_admin::types::Tenant;
 use kovcheg_storage::identity::tenants;
 
-use super::place::{Place, ask};
+use super::place::{Asking, Place, ask};
 use super::show;
 use crate::config::Purpose;
 use crate::error::{AppError, Outcome};
@@ -15,7 +15,8 @@ pub enum TenantCommand {
     /// Make a tenant: buckets, access keys and encryption keys of its own, and no deduplication with others
     Create(CreateArguments),
     /// List the tenants
-    List(ListArguments),
+    #[command(after_help = LIST_EXAMPLES)]
+    List(Asking),
 }
 
 /// Options of `tenant create`.
@@ -37,17 +38,6 @@ Examples:
   kovcheg access-key create --tenant accounting --bucket '*'
 
 Back up the key file no less than before: the keys of all tenants are wrapped by it.";
-
-/// Options of `tenant list`.
-#[derive(Args)]
-#[command(after_help = LIST_EXAMPLES)]
-pub struct ListArguments {
-    #[command(flatten)]
-    place: Place,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -77,7 +67,7 @@ fn create(arguments: &CreateArguments) -> Result<Outcome, AppError> {
     Ok(Outcome::Fine)
 }
 
-fn list(arguments: &ListArguments) -> Result<Outcome, AppError> {
+fn list(arguments: &Asking) -> Result<Outcome, AppError> {
     let found = ask(
         &arguments.place.load()?,
         Purpose::Look,

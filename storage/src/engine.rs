@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kovcheg_format::Decode;
 use kovcheg_format::id::{ChunkId, DomainId};
 use kovcheg_format::manifest::Node;
+use kovcheg_format::record::Record;
 use kovcheg_format::record::pool::DiskState;
 use kovcheg_format::record::segment::{ChunkRow, SegmentClosed};
 use parking_lot::{Mutex, RwLock};
@@ -20,7 +21,7 @@ use crate::error::{StorageError, StorageResult};
 use crate::index::Index;
 use crate::journal::checkpoint::CheckpointWriter;
 use crate::journal::retention_clock::RetentionClock;
-use crate::journal::sequencer::{Commit, Sequencer};
+use crate::journal::sequencer::{Commit, Moment, Sequencer};
 use crate::keys::keyring::MetadataCipher;
 use crate::object::types::Credential;
 use crate::segment::reader::{SegmentReader, StripeRange};
@@ -107,6 +108,22 @@ impl Engine {
         });
         self.submit(commit);
         outcome.recv().unwrap_or_else(|_| Err(StorageError::Stopping("the sequencer ended".into()))).map(|_| ())
+    }
+
+    /// [`Engine::commit`] of what `decide` says; what it answered, once that is durable and applied.
+    pub fn decide<T: Send + 'static>(
+        &self,
+        mut commit: Commit,
+        decide: impl FnOnce(&Moment<'_>) -> StorageResult<(T, Vec<Record>)> + Send + 'static,
+    ) -> StorageResult<T> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        commit.propose = Box::new(move |moment| {
+            let (value, records) = decide(moment)?;
+            let _ = answer.send(value);
+            Ok(records)
+        });
+        self.commit(commit)?;
+        answered.try_recv().map_err(|_| StorageError::Stopping("nothing was decided".into()))
     }
 
     /// Writes a checkpoint of the index and names it in the journal; durable on return (R7). Answers whether there was

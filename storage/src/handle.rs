@@ -244,7 +244,7 @@ impl VaultHandle {
         self.refuse_if_read_only()?;
         let (named, engine) = (upload.clone(), self.shared.engine.clone());
         let mut composed = self.shared.pool.run(move || multipart::compose(&engine, &named, &parts)).await??;
-        let mut commit = Commit::of(Box::new(|_| Ok(Vec::new())));
+        let mut commit = Commit::empty();
         commit.domain = composed.upload.domain;
         commit.stripes = std::mem::take(&mut composed.filled.stripes);
         commit.inline = std::mem::take(&mut composed.filled.inline);
@@ -292,7 +292,7 @@ impl VaultHandle {
         let CopiedPart { content, etag, filled } =
             self.look(move |engine| copy::take_range(engine, &version, range.0, range.1)).await?;
         let replaced = filled.replaced;
-        let mut commit = Commit::of(Box::new(|_| Ok(Vec::new())));
+        let mut commit = Commit::empty();
         commit.domain = source.version.domain;
         commit.stripes = filled.stripes;
         commit.inline = filled.inline;
@@ -390,7 +390,7 @@ impl VaultHandle {
         &self,
         decide: impl FnOnce(&Moment<'_>) -> StorageResult<(T, Vec<Record>)> + Send + 'static,
     ) -> StorageResult<T> {
-        self.commit(Commit::of(Box::new(|_| Ok(Vec::new()))), decide).await
+        self.commit(Commit::empty(), decide).await
     }
 
     /// Hands a commit to the journal and waits for its outcome: what `decide` answered, once it is durable and applied.

@@ -18,17 +18,18 @@ use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
 use crate::handle::VaultHandle;
-use crate::identity::{self, RootChange};
+use crate::identity::{self, RootChange, operator_origin};
 use crate::index::Index;
+use crate::journal::sequencer::{Commit, Moment};
 use crate::lifecycle::LifecycleWorker;
 use crate::object::types::{BucketStatus, CaseHold, Credential, NewCaseHold};
+use crate::object::{holds, quota};
 
 mod announce;
 pub mod clock;
 mod disk_states;
 mod epoch;
 mod first_start;
-mod hold;
 mod housekeeper;
 mod index_dir;
 mod keyrings;
@@ -37,7 +38,6 @@ mod leftovers;
 mod lock;
 mod most_disks;
 pub mod pool;
-mod quota;
 mod returning;
 mod start;
 mod tail;
@@ -197,12 +197,14 @@ impl Vault {
 
     /// Places a case hold; durable and audited on return. Nobody can release it until there are two people to.
     pub fn place_case_hold(&self, new: NewCaseHold) -> StorageResult<CaseHold> {
-        hold::place(self.engine(), new)
+        self.engine().decide(Commit::empty(), move |moment| holds::propose_place(moment, &new, &operator_origin()))
     }
 
     /// Sets the quota of a bucket, or, with `None`, takes it away; durable and audited on return.
     pub fn set_quota(&self, bucket: &str, bytes: Option<u64>) -> StorageResult<BucketStatus> {
-        quota::set(self.engine(), bucket, bytes)
+        let bucket = bucket.to_owned();
+        let decide = move |moment: &Moment<'_>| quota::propose_set(moment, &bucket, bytes, &operator_origin());
+        self.engine().decide(Commit::empty(), decide)
     }
 
     /// Opens and hashes every object (of one bucket, or all), and for all buckets checks every shard of every stripe; what can

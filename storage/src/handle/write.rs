@@ -175,7 +175,7 @@ async fn commit_body<T: Send + 'static>(
     + Send
     + 'static,
 ) -> StorageResult<T> {
-    let mut commit = Commit::of(Box::new(|_| Ok(Vec::new())));
+    let mut commit = Commit::empty();
     commit.domain = body.domain;
     commit.stripes = body.filled.stripes;
     commit.inline = body.filled.inline;

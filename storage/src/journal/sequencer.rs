@@ -106,6 +106,12 @@ impl Commit {
             done: Box::new(|_| ()),
         }
     }
+
+    /// A commit that is still to be filled, or decided by [`Engine::decide`](crate::engine::Engine::decide).
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(Box::new(|_| Ok(Vec::new())))
+    }
 }
 
 /// What the engine's other threads see of the sequencer.

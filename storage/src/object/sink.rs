@@ -238,7 +238,7 @@ impl ChunkSink {
 
     /// Tells the journal of the stripes so far; afterwards look-ups show their chunks.
     fn name_stripes(&mut self) -> StorageResult<()> {
-        let mut commit = Commit::of(Box::new(|_| Ok(Vec::new())));
+        let mut commit = Commit::empty();
         commit.stripes = std::mem::take(&mut self.stripes);
         commit.records = std::mem::take(&mut self.records);
         self.engine.commit(commit)?;

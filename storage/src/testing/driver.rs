@@ -8,7 +8,6 @@ use kovcheg_format::record::audit::Origin;
 use kovcheg_format::record::bucket::{BucketCreated, Namespace, Versioning};
 use kovcheg_format::record::upload::PartPut;
 use kovcheg_format::record::version::VersionPut;
-use parking_lot::Mutex;
 
 use crate::engine::Engine;
 use crate::error::{StorageError, StorageResult};
@@ -32,24 +31,16 @@ pub fn origin() -> Origin {
 /// Commits what `decide` says and waits until it is durable.
 pub fn decide<T: Send + 'static>(
     engine: &Engine,
-    mut commit: Commit,
+    commit: Commit,
     decide: impl FnOnce(&Moment<'_>) -> StorageResult<(T, Vec<Record>)> + Send + 'static,
 ) -> StorageResult<T> {
-    let decided = Arc::new(Mutex::new(None));
-    let kept = decided.clone();
-    commit.propose = Box::new(move |moment| {
-        let (value, records) = decide(moment)?;
-        *kept.lock() = Some(value);
-        Ok(records)
-    });
-    engine.commit(commit)?;
-    decided.lock().take().ok_or(StorageError::Stopping("nothing was decided".into()))
+    engine.decide(commit, decide)
 }
 
 /// A commit without content, to be decided.
 #[must_use]
 pub fn empty() -> Commit {
-    Commit::of(Box::new(|_| Ok(Vec::new())))
+    Commit::empty()
 }
 
 /// Makes a bucket.

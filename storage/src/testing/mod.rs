@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod driver;
 pub mod faults;
 pub mod locks;
+pub mod rows;
 pub mod scratch;
 pub mod sim_disk;
 pub mod sim_medium;

@@ -33,11 +33,5 @@ pub fn create(engine: &Arc<Engine>, found: &FoundPool, key_file: &Path, name: &s
         engine.domains.write().insert(domain, Arc::new(cipher));
     }
     let (by, name) = (operator_origin(), name.to_owned());
-    let (answer, answered) = crossbeam_channel::bounded(1);
-    engine.commit(Commit::of(Box::new(move |moment| {
-        let (tenant, records) = tenants::propose_create(moment, &name, domain, &by)?;
-        let _ = answer.send(tenant);
-        Ok(records)
-    })))?;
-    answered.try_recv().map_err(|_| operator("the sequencer did not decide"))
+    engine.decide(Commit::empty(), move |moment| tenants::propose_create(moment, &name, domain, &by))
 }

@@ -1,6 +1,7 @@
 //! What records about buckets and what is set for them make of the rows.
 
 use kovcheg_format::codec::Encode;
+use kovcheg_format::id::BucketId;
 use kovcheg_format::key;
 use kovcheg_format::record::bucket::{BucketCreated, BucketDeleted, ObjectLockSet, QuotaSet, VersioningSet};
 use kovcheg_format::record::hold::CaseHoldPlaced;
@@ -33,51 +34,41 @@ pub(super) fn bucket_deleted(overlay: &mut Overlay<'_>, deleted: &BucketDeleted)
 }
 
 pub(super) fn versioning_set(overlay: &mut Overlay<'_>, set: &VersioningSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::Versioning, id, set.to_bytes())
+    set_of(overlay, set.bucket, Column::Versioning, key::bucket(set.bucket), Some(set))
 }
 
 pub(super) fn object_lock_set(overlay: &mut Overlay<'_>, set: &ObjectLockSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    overlay.put(Column::ObjectLock, id, set.to_bytes())
+    set_of(overlay, set.bucket, Column::ObjectLock, key::bucket(set.bucket), Some(set))
 }
 
 pub(super) fn lifecycle_set(overlay: &mut Overlay<'_>, set: &LifecycleSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    if set.rules.is_empty() {
-        return overlay.remove(Column::Lifecycle, id);
-    }
-    overlay.put(Column::Lifecycle, id, set.to_bytes())
+    let row = Some(set).filter(|set| !set.rules.is_empty());
+    set_of(overlay, set.bucket, Column::Lifecycle, key::bucket(set.bucket), row)
 }
 
 pub(super) fn quota_set(overlay: &mut Overlay<'_>, set: &QuotaSet) -> Result<(), IndexError> {
-    let id = key::bucket(set.bucket);
-    if overlay.get(Column::Bucket, &id)?.is_none() {
-        overlay.note_orphan();
-        return Ok(());
-    }
-    match set.bytes {
-        Some(_) => overlay.put(Column::Quota, id, set.to_bytes()),
-        None => overlay.remove(Column::Quota, id),
-    }
+    let row = Some(set).filter(|set| set.bytes.is_some());
+    set_of(overlay, set.bucket, Column::Quota, key::bucket(set.bucket), row)
 }
 
 pub(super) fn case_hold_placed(overlay: &mut Overlay<'_>, hold: &CaseHoldPlaced) -> Result<(), IndexError> {
-    if overlay.get(Column::Bucket, &key::bucket(hold.bucket))?.is_none() {
+    set_of(overlay, hold.bucket, Column::CaseHold, key::case_hold(hold.bucket, hold.hold), Some(hold))
+}
+
+/// Sets or, with `None`, takes away a row about a bucket; left out where there is no such bucket.
+fn set_of<T: Encode>(
+    overlay: &mut Overlay<'_>,
+    bucket: BucketId,
+    column: Column,
+    row: Vec<u8>,
+    value: Option<&T>,
+) -> Result<(), IndexError> {
+    if overlay.get(Column::Bucket, &key::bucket(bucket))?.is_none() {
         overlay.note_orphan();
         return Ok(());
     }
-    overlay.put(Column::CaseHold, key::case_hold(hold.bucket, hold.hold), hold.to_bytes())
+    match value {
+        Some(value) => overlay.put(column, row, value.to_bytes()),
+        None => overlay.remove(column, row),
+    }
 }

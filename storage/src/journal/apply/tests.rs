@@ -26,6 +26,7 @@ use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::BucketUsage;
 use crate::index::{Column, Index, IndexRead, rows};
+use crate::testing::rows::rows_of;
 
 /// Applies `records` as one batch at position `n`.
 fn apply(index: &MemoryIndex, n: u64, records: &[Record]) {
@@ -45,16 +46,8 @@ fn of(records: &[Record]) -> MemoryIndex {
 }
 
 fn all_rows(index: &MemoryIndex) -> Vec<(Column, Vec<u8>, Vec<u8>)> {
-    let mut out = Vec::new();
-    for column in Column::ALL {
-        index
-            .scan(column, &[], None, &mut |key, value| {
-                out.push((column, key.to_vec(), value.to_vec()));
-                std::ops::ControlFlow::Continue(())
-            })
-            .unwrap();
-    }
-    out
+    let rows = |column| rows_of(index, column).into_iter().map(move |(key, value)| (column, key, value));
+    Column::ALL.into_iter().flat_map(rows).collect()
 }
 
 fn current(index: &MemoryIndex, object_key: &str) -> Option<Vec<u8>> {
@@ -201,11 +194,6 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
         any::<u8>().prop_map(|secret| credential("key", secret).into()),
     ];
     prop::collection::vec(one, 1..60)
-}
-
-fn rows_of(index: &MemoryIndex, column: Column) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let rows = all_rows(index).into_iter().filter(|(found, _, _)| *found == column);
-    rows.map(|(_, key, value)| (key, value)).collect()
 }
 
 /// Rows of usage, counted from versions and parts.

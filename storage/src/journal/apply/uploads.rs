@@ -1,10 +1,12 @@
 //! What records about multipart uploads make of the rows.
 
+use std::ops::ControlFlow;
+
 use kovcheg_format::codec::Encode;
 use kovcheg_format::key;
 use kovcheg_format::record::upload::{PartPut, UploadCreated, UploadEnded, UploadLocked};
 
-use super::{Overlay, PART_OF_UPLOAD, keys_with_prefix, usage};
+use super::{Overlay, PART_OF_UPLOAD, usage};
 use crate::index::{Column, IndexError, IndexRead as _, rows};
 
 /// Bytes of a bucket's id at the beginning of a key.
@@ -50,12 +52,14 @@ pub(super) fn upload_ended(overlay: &mut Overlay<'_>, ended: &UploadEnded) -> Re
         overlay.note_orphan();
         return Ok(());
     }
-    let mut bytes = 0_u64;
-    for row in keys_with_prefix(overlay, Column::Part, &ended.upload.0)? {
-        if row != key::part(ended.upload, PART_OF_UPLOAD) {
-            let part: Option<PartPut> = rows::get(overlay, Column::Part, &row)?;
-            bytes = bytes.saturating_add(part.map_or(0, |part| part.size));
-        }
+    let (mut bytes, mut gone) = (0_u64, vec![key::part(ended.upload, PART_OF_UPLOAD)]);
+    let (from, to) = (key::part(ended.upload, PART_OF_UPLOAD + 1), key::after_prefix(&ended.upload.0));
+    rows::scan(overlay, Column::Part, &from, to.as_deref(), &mut |row, part: PartPut| {
+        bytes = bytes.saturating_add(part.size);
+        gone.push(row.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    for row in gone {
         overlay.remove(Column::Part, row)?;
     }
     usage::parts_changed(overlay, ended.bucket, bytes, 0)?;

@@ -18,7 +18,8 @@ use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
 use crate::index::rows::{META_APPLIED, META_CLOCK, META_DIGEST, META_EPOCH, META_FACTS};
 use crate::index::seal::Doubt;
-use crate::index::{Batch, Change, Column, Index as _, IndexRead};
+use crate::index::{Batch, Change, Column, Index as _, IndexRead as _};
+use crate::testing::rows::rows_of;
 use crate::testing::sim_disk::{Frozen, SimPool};
 use crate::testing::world::World;
 use crate::vault::Vault;
@@ -67,16 +68,6 @@ fn down(seed: u64) -> Down {
     let shown = observe(vault.engine()).unwrap();
     assert_eq!(discarded(&vault), Vec::<String>::new(), "an index that nobody touched is believed");
     Down { world, disks, index, shown }
-}
-
-fn rows_of(index: &dyn IndexRead, column: Column) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut found = Vec::new();
-    let visit = &mut |key: &[u8], value: &[u8]| {
-        found.push((key.to_vec(), value.to_vec()));
-        ControlFlow::Continue(())
-    };
-    index.scan(column, &[], None, visit).unwrap();
-    found
 }
 
 /// Applies edits as somebody would who knows that the digest of all rows stands beside them.

@@ -19,6 +19,7 @@ use crate::object::types::VersionQuery;
 use crate::object::versions::list_versions;
 use crate::object::{bucket, holds, lifecycle, locks, quota, versioning};
 use crate::testing::driver::{get, get_range};
+use crate::testing::rows::rows_of;
 use crate::testing::sim_disk::SimPool;
 use crate::testing::world::World;
 
@@ -176,15 +177,9 @@ pub fn difference(found: &State, expected: &State) -> String {
 
 /// Every row of every column.
 pub fn all_rows(view: &dyn IndexRead) -> BTreeMap<(&'static str, Vec<u8>), Vec<u8>> {
-    let mut rows = BTreeMap::new();
-    for column in Column::ALL {
-        view.scan(column, &[], None, &mut |key, value| {
-            rows.insert((column.name(), key.to_vec()), value.to_vec());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    }
-    rows
+    let rows =
+        |column: Column| rows_of(view, column).into_iter().map(move |(key, value)| ((column.name(), key), value));
+    Column::ALL.into_iter().flat_map(rows).collect()
 }
 
 /// Compares an index with one built from a copy of the disks alone, row by row and by digest (W-2): once with the checkpoints,

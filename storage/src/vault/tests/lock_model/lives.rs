@@ -1,12 +1,12 @@
 //! Acts of the model about lives and clocks: ends, cuts, time off, steps of the wall clock, people who accept it, and others who edit the index
 //! meanwhile.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::super::fresh;
 use super::{DAY, History, Played, START};
-use crate::index::{Batch, Change, Column, Index as _, IndexRead as _};
+use crate::index::{Batch, Change, Column, Index as _};
+use crate::testing::rows::rows_of;
 
 impl History {
     /// A clean end or a power cut; a time off; perhaps another index and other disks.
@@ -46,12 +46,7 @@ impl History {
         const TARGETS: [Column; 5] =
             [Column::Version, Column::Current, Column::ObjectLock, Column::CaseHold, Column::Lifecycle];
         let column = TARGETS[self.rng.below(TARGETS.len() as u64) as usize];
-        let mut rows = Vec::new();
-        let scanned = self.index.scan(column, &[], None, &mut |key, value| {
-            rows.push((key.to_vec(), value.to_vec()));
-            ControlFlow::Continue(())
-        });
-        scanned.unwrap();
+        let rows = rows_of(self.index.as_ref(), column);
         if rows.is_empty() {
             return;
         }
