@@ -59,6 +59,8 @@ if [ "$purpose" = test ]; then
     need s3cmd s3cmd
     need pgbackrest pgbackrest
     need barman-cloud-backup barman-cli-cloud
+    # Puts clocks forward.
+    need faketime faketime
     if ! command -v duplicity >/dev/null 2>&1; then packages+=(duplicity python3-boto3); fi
 fi
 

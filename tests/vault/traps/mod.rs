@@ -2,6 +2,7 @@
 //! folder's parent already did carries its number there (t01, t12, t16).
 
 mod bodies;
+mod hours;
 mod lists;
 mod parts;
 mod requests;
