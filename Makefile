@@ -7,7 +7,7 @@
 #   make nightly  make test with hundreds of rounds, and what takes hours
 #
 # Settings: CARGO_TARGET_DIR (default ~/.cache/kovcheg-target), KOVCHEG_DATA, KOVCHEG_S3, KOVCHEG_ADMIN for `make run`,
-# KOVCHEG_CLIENTS (a Python environment with awscli and boto3) for the client tests.
+# KOVCHEG_CLIENTS (default ~/.cache/kovcheg-venv), a Python environment for the clients of the tests, made when it is not there.
 
 SHELL := /bin/bash
 
@@ -28,6 +28,7 @@ build: check-machine
 
 test:
 	@scripts/check-machine.sh test
+	@scripts/clients.sh
 	@scripts/test.sh
 
 lint:
@@ -39,4 +40,5 @@ bench: check-machine
 
 nightly:
 	@scripts/check-machine.sh test
+	@scripts/clients.sh
 	@scripts/nightly.sh

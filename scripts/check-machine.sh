@@ -62,6 +62,8 @@ if [ "$purpose" = test ]; then
     # Puts clocks forward.
     need faketime faketime
     if ! command -v duplicity >/dev/null 2>&1; then packages+=(duplicity python3-boto3); fi
+    if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then packages+=(postgresql); fi
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then packages+=(python3-venv); fi
 fi
 
 if ((${#packages[@]} > 0)); then

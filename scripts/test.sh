@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lint, then every test. Ends with the summary lines of the runner and the minutes of each stage.
-# KOVCHEG_CLIENTS: a Python environment with awscli and boto3, for the tests that use real clients.
+# KOVCHEG_CLIENTS: a Python environment with awscli, boto3 and minio, for the tests that use real clients (scripts/clients.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/stages.sh

@@ -1,6 +1,6 @@
 //! Real clients against the real binary: awscli, boto3 and backup tools as their users run them, and a real PostgreSQL behind `pg_dump`.
 //!
-//! The clients come from the Python environment named by `KOVCHEG_CLIENTS` (`~/.cache/kovcheg-venv`), which `.ci/run` makes.
+//! The clients come from the Python environment named by `KOVCHEG_CLIENTS` (`~/.cache/kovcheg-venv`), which `make test` makes.
 //! They see nothing of the environment of the test but what `user` gives them.
 #![allow(
     clippy::unwrap_used,

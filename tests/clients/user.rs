@@ -168,8 +168,8 @@ fn environment() -> PathBuf {
     for program in ["bin/aws", "bin/python"] {
         assert!(
             path.join(program).exists(),
-            "no {program} in {0}: the tests with real clients need awscli and boto3. `.ci/run` makes the environment; by \
-             hand: python3 -m venv {0} && {0}/bin/pip install awscli boto3 minio (KOVCHEG_CLIENTS names another place)",
+            "no {program} in {0}: the tests with real clients need awscli, boto3 and minio. `make test` makes the environment, \
+             and so does scripts/clients.sh (KOVCHEG_CLIENTS names another place)",
             path.display()
         );
     }
