@@ -80,6 +80,11 @@ if ((${#packages[@]} > 0)); then
     fi
 fi
 
+# clang takes the C++ library of the newest gcc it sees, which may be there without one.
+if command -v clang++ >/dev/null 2>&1 && ! echo '#include <string>' | "${CXX:-clang++}" -std=c++20 -x c++ -fsyntax-only - 2>/dev/null; then
+    problems+=("${CXX:-clang++} compiles no C++20: install the libstdc++-N-dev of the newest gcc here, or set CXX=g++")
+fi
+
 if ! mkdir -p "$target" 2>/dev/null || [ ! -w "$target" ]; then
     problems+=("no right to write to $target: set CARGO_TARGET_DIR to a folder of yours")
 else

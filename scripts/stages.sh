@@ -28,6 +28,14 @@ stage_table() {
     printf '  %-44s %4d:%02d\n' 'all' $((total / 60)) $((total % 60))
 }
 
+# The compiler of RocksDB, from one place for all checkouts that share the target folder: another path would have it compiled again.
+if [ -z "${CXX:-}" ]; then
+    mkdir -p "$CARGO_TARGET_DIR"
+    install -m 755 scripts/cxx "$CARGO_TARGET_DIR/cxx.new"
+    mv "$CARGO_TARGET_DIR/cxx.new" "$CARGO_TARGET_DIR/cxx"
+    export CXX=$CARGO_TARGET_DIR/cxx
+fi
+
 # Whether RocksDB still has to be compiled for the shared target folder.
 rocksdb_missing() {
     ! compgen -G "$CARGO_TARGET_DIR/release/build/librocksdb-sys-*/out/librocksdb.a" >/dev/null
