@@ -335,9 +335,24 @@ impl VaultHandle {
         self.shared.engine.root_access_key.read().clone()
     }
 
-    /// Notes a refusal for the audit trail; never waits.
+    /// Notes a refusal for the audit trail; never waits. [`VaultHandle::write_denials`] writes it.
     pub fn record_denial(&self, by: Origin, bucket: &str, key: &str, reason: &str) {
         self.shared.engine.denials.note(by, bucket, key, reason);
+    }
+
+    /// Writes the entries of refusals noted and not written yet, durable on return; unless so many were written lately that they have to
+    /// wait, up to a minute and to be counted together. Nothing waits, and this costs a look, nearly always.
+    pub async fn write_denials(&self) {
+        let engine = &self.shared.engine;
+        if engine.denials.is_empty() || engine.refusal().is_some() {
+            return;
+        }
+        let records = engine.denials.due(engine.clock.wall_ms(), engine.retention.now().time);
+        if !records.is_empty()
+            && let Err(error) = self.decide(move |_| Ok(((), records))).await
+        {
+            tracing::error!(%error, "refusals could not be audited");
+        }
     }
 
     /// The vault at a glance. Reads a few rows of the index.

@@ -48,6 +48,7 @@ mod physical;
 mod quota;
 mod read_memory;
 mod read_only;
+mod refusals;
 mod restart;
 mod root_override;
 mod roundtrip;

@@ -86,6 +86,8 @@ pub(crate) async fn respond(
     };
     let mut response = result;
     span.in_scope(|| finish_head(&shared, &caller, &head, &watch, &mut response, overloaded));
+    // Whoever reads a refusal finds it in the trail.
+    shared.vault.write_denials().instrument(span.clone()).await;
     if let Some(unread) = watch.take_unread()
         && (watch.started() || !head.waits_for_continue)
     {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::index::{Batch, Column, Index, IndexError, IndexRead, Visit};
+use crate::index::rows::META_DOUBT;
+use crate::index::{Batch, Change, Column, Index, IndexError, IndexRead, Visit};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -145,7 +146,13 @@ impl Index for MemoryIndex {
     }
 
     fn wipe(&self) -> Result<(), IndexError> {
-        *self.inner.write() = Inner::default();
+        let mut inner = self.inner.write();
+        let kept = inner.live.get(Column::Meta, META_DOUBT)?;
+        *inner = Inner::default();
+        let change = Change { column: Column::Meta, key: META_DOUBT.to_vec(), value: kept };
+        let batch = Batch { changes: vec![change] };
+        inner.live.apply(&batch);
+        inner.durable.apply(&batch);
         Ok(())
     }
 }

@@ -127,6 +127,7 @@ pub trait Index: IndexRead {
         0
     }
 
-    /// Removes every row (before a rebuild). Durable on return.
+    /// Removes every row but [`META_DOUBT`](rows::META_DOUBT) (before a rebuild). Durable on return. One that is cut short leaves no other
+    /// row in [`Column::Meta`], and has to be done again before use.
     fn wipe(&self) -> Result<(), IndexError>;
 }

@@ -18,7 +18,8 @@ use rocksdb::{
     MultiThreaded, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 
-use crate::index::{Batch, Column, Index, IndexError, IndexRead, Visit};
+use crate::index::rows::META_DOUBT;
+use crate::index::{Batch, Change, Column, Index, IndexError, IndexRead, Visit};
 
 /// File that says that a directory is an index of ours, and in which layout.
 const MARKER: &str = "KOVCHEG-INDEX";
@@ -147,13 +148,22 @@ impl Index for RocksIndex {
         self.db.flush_cfs_opt(&families, &options).map_err(|error| failed("flush", &error))
     }
 
-    /// Drops every column and makes it anew. The first to go is [`Column::Meta`], so that a wipe cut short by a crash
-    /// leaves an index without `applied`, which must be wiped again before use. Snapshots taken before show no rows after.
+    /// First the rows of [`Column::Meta`] go, together and for good, so that a wipe cut short by a crash leaves an index without `applied`;
+    /// then every other column is dropped and made anew. Snapshots taken before show no rows of those after.
     fn wipe(&self) -> Result<(), IndexError> {
-        for column in Column::ALL {
+        let mut gone = Batch::default();
+        self.scan(Column::Meta, &[], None, &mut |key, _| {
+            if key != META_DOUBT {
+                gone.changes.push(Change { column: Column::Meta, key: key.to_vec(), value: None });
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.apply(gone)?;
+        self.flush()?;
+        for column in Column::ALL.into_iter().filter(|column| *column != Column::Meta) {
             self.db.drop_cf(column.name()).map_err(|error| failed("drop column", &error))?;
         }
-        for column in Column::ALL {
+        for column in Column::ALL.into_iter().filter(|column| *column != Column::Meta) {
             let options = self.tuning.family(column);
             self.db.create_cf(column.name(), &options).map_err(|error| failed("create column", &error))?;
         }

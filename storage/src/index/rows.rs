@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use kovcheg_format::audit::AuditTree;
 use kovcheg_format::codec::{Decode, Reader};
-use kovcheg_format::id::{BucketId, ChunkId, StripeHash};
+use kovcheg_format::id::{BucketId, ChunkId, Epoch, StripeHash};
 use kovcheg_format::{FormatError, layout};
 
 use crate::index::digest::SetDigest;
@@ -24,6 +24,9 @@ pub const META_CLOCK: &[u8] = b"clock";
 /// Key in [`Column::Meta`] of the [sealed count](crate::index::seal) of all facts.
 pub const META_FACTS: &[u8] = b"facts";
 
+/// Key in [`Column::Meta`] of the [`DoubtRow`], the one row that a [wipe](crate::index::Index::wipe) leaves.
+pub const META_DOUBT: &[u8] = b"doubt";
+
 /// Key of the one row of [`Column::Audit`].
 pub const AUDIT_TREE: &[u8] = b"tree";
 
@@ -36,6 +39,17 @@ layout! {
         pub hash: StripeHash,
         /// Its chunks, for the locality cache of dedup look-ups (R18).
         pub chunks: Vec<ChunkId>,
+    }
+}
+
+layout! {
+    /// That the index was not believed, until the audit trail says so: neither wiping nor building it anew forgets it.
+    #[derive(Copy)]
+    pub struct DoubtRow {
+        /// Life that found it.
+        pub epoch: Epoch,
+        /// [What was found](crate::index::seal::Doubt::number).
+        pub doubt: u8,
     }
 }
 

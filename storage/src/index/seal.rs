@@ -30,6 +30,8 @@ pub enum Doubt {
     Forged,
     /// The rows give another sum.
     Edited,
+    /// Its position is not on the chain of the journal, or cannot be read.
+    Astray,
 }
 
 impl Doubt {
@@ -40,7 +42,26 @@ impl Doubt {
             Self::Unsealed => "index-unsealed",
             Self::Forged => "index-seal-forged",
             Self::Edited => "index-rows-edited",
+            Self::Astray => "index-off-chain",
         }
+    }
+
+    /// Its number in a [`DoubtRow`](crate::index::rows::DoubtRow).
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Unsealed => 1,
+            Self::Forged => 2,
+            Self::Edited => 3,
+            Self::Astray => 4,
+        }
+    }
+
+    /// The doubt of this number; a row that holds none was edited.
+    #[must_use]
+    pub fn of_number(number: u8) -> Self {
+        let all = [Self::Unsealed, Self::Forged, Self::Edited, Self::Astray];
+        all.into_iter().find(|doubt| doubt.number() == number).unwrap_or(Self::Edited)
     }
 }
 
@@ -50,6 +71,7 @@ impl fmt::Display for Doubt {
             Self::Unsealed => "it has no seal; an earlier release made it, or somebody took the seal out",
             Self::Forged => "its seal was not made by this vault for this position of the journal",
             Self::Edited => "its rows are not those its seal counts; somebody or something changed them",
+            Self::Astray => "the journal on these disks does not go through the place where it stands; it was edited, or disks were put back to an earlier time",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use kovcheg_format::Decode;
 use kovcheg_format::frame::{Frame, associated_data};
-use kovcheg_format::id::{Lsn, StripeHash};
+use kovcheg_format::id::{Epoch, Lsn, StripeHash};
 use kovcheg_format::key;
 use kovcheg_format::record::Record;
 use kovcheg_format::record::segment::SegmentRow;
@@ -11,12 +11,12 @@ use std::ops::ControlFlow;
 use zeroize::Zeroizing;
 
 use crate::error::{StorageError, StorageResult};
-use crate::index::rows::{self, META_APPLIED};
+use crate::index::rows::{self, META_APPLIED, META_FACTS};
 use crate::index::seal::{Doubt, FactSeal};
 use crate::index::{Column, Index, IndexError, IndexRead};
 use crate::journal::apply::{Applied, Overlay, StripePlace, apply_frame, read_applied};
-use crate::journal::checkpoint;
 use crate::journal::scan::{Chain, ChainStripe};
+use crate::journal::{checkpoint, doubt};
 use crate::keys::keyring::MetadataCipher;
 use crate::segment::repair::{LoadedStripe, Mender};
 
@@ -31,7 +31,7 @@ pub struct Recovered {
     pub bytes_read: u64,
     /// Whether the index was thrown away.
     pub index_discarded: bool,
-    /// Why, if it was on the chain and not believed.
+    /// Why it, or one before it, was not believed, where the audit trail does not say so yet.
     pub doubt: Option<Doubt>,
     /// Retention clock in the header of the newest stripe; `None` where the vault takes no writes and it cannot be read.
     pub retention_clock: Option<TimestampMs>,
@@ -49,6 +49,8 @@ pub struct Replay<'a> {
     pub cipher: &'a MetadataCipher,
     /// Tells whether the index is as it was left, and seals what is applied.
     pub seal: &'a FactSeal,
+    /// The life that opens the vault.
+    pub epoch: Epoch,
     /// Whether torn tails may be rewritten (not when opened read-only).
     pub may_write: bool,
 }
@@ -56,7 +58,8 @@ pub struct Replay<'a> {
 /// Replays what the index lacks. The index is durable up to the end of the chain on return. `progress` hears the position after
 /// every stripe.
 pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(Lsn)) -> StorageResult<Recovered> {
-    let (index_discarded, doubt) = position(replay, chain)?;
+    doubt::settle(replay.index, replay.epoch)?;
+    let index_discarded = position(replay, chain)?;
     let mut replayed = 0;
     loop {
         let before = chain.last();
@@ -78,6 +81,8 @@ pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(
     if replayed > 0 || index_discarded {
         replay.index.flush()?;
     }
+    // A crash may have come after the entry was written and before the index was durable with it: replay has seen to that.
+    let doubt = doubt::kept(replay.index)?;
     let open_segments = open_segments(replay.index)?;
     let retention_clock = match newest_clock(replay) {
         Err(error) if !replay.may_write => {
@@ -91,33 +96,21 @@ pub fn recover(replay: &Replay<'_>, chain: &mut Chain, progress: &mut dyn FnMut(
 }
 
 /// Puts the chain's cursor where the index stands; an index that is not on the chain (R8) or not as it was left (L-1) is wiped, and a
-/// lost one filled from the newest checkpoint that is. Answers whether it was wiped, and why it was not believed.
-fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<(bool, Option<Doubt>)> {
-    let applied: Option<Applied> = match rows::get(replay.index, Column::Meta, META_APPLIED) {
-        Ok(applied) => applied,
-        Err(IndexError::Row { .. }) => None,
+/// lost one filled from the newest checkpoint that is. Answers whether it was wiped.
+fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<bool> {
+    let doubt = match rows::get::<Applied>(replay.index, Column::Meta, META_APPLIED) {
+        Ok(Some(applied)) => match place(replay, chain, &applied)? {
+            None => return Ok(false),
+            found => found,
+        },
+        // Wiping and filling put rows into the other columns before the first one here: it is lost, not edited.
+        Ok(None) => replay.index.get(Column::Meta, META_FACTS)?.map(|_| Doubt::Astray),
+        Err(IndexError::Row { .. }) => Some(Doubt::Astray),
         Err(other) => return Err(other.into()),
     };
-    let mut doubt = None;
-    if let Some(applied) = &applied {
-        match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
-            Ok(true) => {
-                doubt = doubt_about(replay)?;
-                if doubt.is_none() || !replay.may_write {
-                    return learn_newest(replay, chain, applied).map(|()| (false, None));
-                }
-                chain.rewind();
-            }
-            // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
-            Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
-                chain.trust(applied.lsn, applied.hash);
-                return Ok((false, None));
-            }
-            Ok(false) => {
-                tracing::warn!(lsn = %applied.lsn, "the index is not on the journal's chain: it is thrown away and rebuilt");
-            }
-            Err(other) => return Err(other),
-        }
+    if let Some(doubt) = doubt {
+        tracing::error!("the index is not believed: {doubt}; it is thrown away and built anew from the journal");
+        doubt::keep(replay.index, replay.epoch, doubt)?;
     }
     replay.index.wipe()?;
     // A checkpoint has no word of its own: one whose stripe the journal does not show is passed over for an older one.
@@ -134,21 +127,34 @@ fn position(replay: &Replay<'_>, chain: &mut Chain) -> StorageResult<(bool, Opti
     if let Some(loaded) = read_applied(replay.index)? {
         learn_newest(replay, chain, &loaded)?;
     }
-    Ok((applied.is_some(), doubt))
+    Ok(doubt.is_some())
 }
 
-/// Whether the facts in the index are those that this vault wrote there (L-1). A vault that takes no writes removes nothing either: it
-/// shows what it has.
-fn doubt_about(replay: &Replay<'_>) -> StorageResult<Option<Doubt>> {
-    let doubt = replay.seal.doubt(replay.index)?;
-    match doubt {
-        None => {}
-        Some(doubt) if replay.may_write => {
-            tracing::error!("the index is not believed: {doubt}; it is thrown away and built anew from the journal");
+/// Puts the chain's cursor where an index says it stands; else says why the index is not believed.
+fn place(replay: &Replay<'_>, chain: &mut Chain, applied: &Applied) -> StorageResult<Option<Doubt>> {
+    match chain.seek(applied.journal, applied.offset, applied.lsn, applied.hash) {
+        Ok(true) => {
+            let doubt = replay.seal.doubt(replay.index)?;
+            match doubt {
+                Some(_) if replay.may_write => chain.rewind(),
+                // A vault that takes no writes removes nothing either: it shows what it has.
+                Some(doubt) => {
+                    tracing::error!("the index is not believed: {doubt}; it stays while the vault takes no writes");
+                    learn_newest(replay, chain, applied)?;
+                    return Ok(None);
+                }
+                None => learn_newest(replay, chain, applied)?,
+            }
+            Ok(doubt)
         }
-        Some(doubt) => tracing::error!("the index is not believed: {doubt}; it stays while the vault takes no writes"),
+        // With too few disks to read the journal, the index is all there is to tell what is lost: it stays as it is.
+        Ok(false) | Err(StorageError::Damaged { .. }) if !replay.may_write => {
+            chain.trust(applied.lsn, applied.hash);
+            Ok(None)
+        }
+        Ok(false) => Ok(Some(Doubt::Astray)),
+        Err(other) => Err(other),
     }
-    Ok(doubt)
 }
 
 /// Only once the index is known to be on the chain: that of another vault would teach it disks that are not here.

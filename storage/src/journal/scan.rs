@@ -38,6 +38,8 @@ pub struct Chain {
     mender: Arc<Mender>,
     /// Files that were not looked into yet.
     unread: BTreeSet<SegmentId>,
+    /// Disks that could not say which files they hold.
+    unlisted: usize,
     files: BTreeMap<SegmentId, JournalFile>,
     /// Files by the position of their first stripe.
     firsts: BTreeSet<(Lsn, SegmentId)>,
@@ -55,16 +57,21 @@ impl Chain {
     /// when it is needed: behind an index that is up to date that is the newest file alone.
     pub fn find(mender: Arc<Mender>) -> StorageResult<Self> {
         let mut unread = BTreeSet::new();
+        let mut unlisted = 0;
         for slot in mender.disks.slots() {
             let Some(disk) = slot.readable() else { continue };
             match disk.list(JOURNAL_FOLDER) {
                 Ok(found) => unread.extend(found.iter().filter_map(|name| SegmentId::from_file_name(name))),
-                Err(error) => tracing::warn!(disk = %slot.label, %error, "its journal folder cannot be listed"),
+                Err(error) => {
+                    unlisted += 1;
+                    tracing::warn!(disk = %slot.label, %error, "its journal folder cannot be listed");
+                }
             }
         }
         Ok(Self {
             mender,
             unread,
+            unlisted,
             files: BTreeMap::new(),
             firsts: BTreeSet::new(),
             headless: Vec::new(),
@@ -106,7 +113,13 @@ impl Chain {
     /// [`StorageError::Damaged`] when that cannot be told.
     pub fn seek(&mut self, segment: SegmentId, offset: u64, lsn: Lsn, hash: StripeHash) -> StorageResult<bool> {
         self.identify_from(segment);
-        let Some(file) = self.files.get(&segment) else { return Ok(false) };
+        let Some(file) = self.files.get(&segment) else {
+            if self.unlisted > usize::from(self.mender.disks.m) {
+                let proof = format!("the index stands in file {}", segment.file_name());
+                return Err(self.missing((segment, offset), &proof, None));
+            }
+            return Ok(false);
+        };
         let named = |stripe: &LoadedStripe| (stripe.header.lsn, stripe.header.hash) == (lsn, hash);
         let loaded = self.mender.load_where(&file.opened, offset, None, &named);
         let end = match loaded {

@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 
 /// Distinct refusals kept between two writes; further ones are counted under one entry.
 const DISTINCT_MAX: usize = 64;
-/// Time between two writes, and records of one: under attack one journal stripe and 16 records a minute. The first refusal after a
-/// quiet minute is written at once.
+/// Writes that may follow each other at once, the time after which there may be one more, and the records of one: under attack one journal
+/// stripe and 16 records a minute, after the first sixteen.
+const WRITES_AT_ONCE: u64 = 16;
 const WRITE_EVERY_MS: u64 = 60_000;
 const RECORDS_PER_WRITE: usize = 16;
 /// Longest text that is taken over from a request, bytes.
@@ -37,7 +38,32 @@ struct Seen {
 #[derive(Default)]
 struct Waiting {
     seen: HashMap<Kind, Seen>,
-    written_at: Option<u64>,
+    pace: Pace,
+}
+
+/// How many writes are left: a bucket of [`WRITES_AT_ONCE`] that fills by one every [`WRITE_EVERY_MS`].
+struct Pace {
+    left: u64,
+    filled_at: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { left: WRITES_AT_ONCE, filled_at: 0 }
+    }
+}
+
+impl Pace {
+    /// Takes a write, if there is one.
+    fn take(&mut self, now: u64) -> bool {
+        // A clock that was set back must not silence the trail.
+        let passed = now.checked_sub(self.filled_at).unwrap_or(WRITE_EVERY_MS);
+        self.left = self.left.saturating_add(passed / WRITE_EVERY_MS).min(WRITES_AT_ONCE);
+        self.filled_at = now.saturating_sub(passed % WRITE_EVERY_MS);
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
 }
 
 /// Refusals since the last write.
@@ -67,12 +93,9 @@ impl Denials {
     #[must_use]
     pub fn due(&self, now: u64, clock: u64) -> Vec<Record> {
         let mut waiting = self.waiting.lock();
-        // A clock that was set back must not silence the trail.
-        let early = waiting.written_at.is_some_and(|at| (at..at.saturating_add(WRITE_EVERY_MS)).contains(&now));
-        if early || waiting.seen.is_empty() {
+        if waiting.seen.is_empty() || !waiting.pace.take(now) {
             return Vec::new();
         }
-        waiting.written_at = Some(now);
         let mut kinds: Vec<(u32, Kind)> = waiting.seen.iter().map(|(kind, seen)| (seen.count, kind.clone())).collect();
         kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         kinds.truncate(RECORDS_PER_WRITE);
@@ -167,36 +190,41 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_records_a_minute_count_everything() {
+    fn few_records_count_everything() {
         let denials = Denials::default();
         let (mut noted, mut written, mut counted) = (0_u64, 0, 0_u64);
-        for second in 0..180_u64 {
+        for second in 1_000_000..1_000_180_u64 {
             for number in 0..100_u64 {
                 noted += 1;
-                denials.note(from("AK", &format!("10.0.{second}.{number}:1")), "b", "k", "AccessDenied on GET");
+                denials.note(from("AK", &format!("10.{}.{number}:1", second % 180)), "b", "k", "AccessDenied on GET");
             }
             let records = audits(denials.due(second * 1000, 0));
             written += records.len();
             counted += records.iter().map(|audit| u64::from(audit.count)).sum::<u64>();
             assert!(denials.waiting.lock().seen.len() <= DISTINCT_MAX + 1);
         }
-        assert_eq!(written, 3 * 16, "records in three minutes");
-        counted += audits(denials.take(180_000, 0)).iter().map(|audit| u64::from(audit.count)).sum::<u64>();
+        assert_eq!(written, (16 + 3) * 16, "records in three minutes: sixteen writes at once, and one a minute");
+        counted += audits(denials.take(1_000_180_000, 0)).iter().map(|audit| u64::from(audit.count)).sum::<u64>();
         assert_eq!(counted, noted, "a refusal that is in no record");
     }
 
     #[test]
-    fn a_single_refusal_is_written_at_once_and_a_clock_set_back_silences_nothing() {
+    fn sixteen_refusals_are_written_at_once_and_a_clock_set_back_silences_nothing() {
         let denials = Denials::default();
-        let note = || denials.note(from("AK", "10.0.0.1:1"), "b", "k", "AccessDenied on GET");
+        let written = |now| {
+            denials.note(from("AK", "10.0.0.1:1"), "b", "k", "AccessDenied on GET");
+            denials.due(now, 0).len()
+        };
         assert_eq!(denials.due(1_000_000, 0).len(), 0);
-        note();
-        assert_eq!(denials.due(1_000_000, 0).len(), 1);
-        note();
-        assert_eq!(denials.due(1_000_000 + WRITE_EVERY_MS - 1, 0).len(), 0, "too early");
-        assert_eq!(denials.due(1_000_000 + WRITE_EVERY_MS, 0).len(), 1);
-        note();
-        assert_eq!(denials.due(5, 0).len(), 1, "the clock was set back");
+        for _ in 0..16 {
+            assert_eq!(written(1_000_000), 1);
+        }
+        assert_eq!(written(1_000_000), 0, "the seventeenth at once");
+        assert_eq!(written(1_000_000 + WRITE_EVERY_MS - 1_000_000 % WRITE_EVERY_MS), 1, "a minute later");
+        assert_eq!(written(1_000_000 + WRITE_EVERY_MS), 0, "and no second one");
+        assert_eq!(written(5), 1, "the clock was set back");
+        assert_eq!(written(6), 0, "which does not make it run faster");
+        assert_eq!((0..40).map(|_| written(100 * WRITE_EVERY_MS)).sum::<usize>(), 16, "after a quiet hour");
     }
 
     #[test]

@@ -187,7 +187,8 @@ pub fn start(parts: Parts) -> StorageResult<Started> {
     let mender = Arc::new(mender(&parts, &base, &seen, &life));
     let metadata = Arc::new(base.keyring.metadata());
     let (index, seal, may_write) = (parts.index.as_ref(), &base.index_seal(), base.read_only.is_none());
-    let replay = Replay { mender: &mender, index, cipher: &metadata, seal, may_write };
+    let epoch = life.epoch;
+    let replay = Replay { mender: &mender, index, cipher: &metadata, seal, epoch, may_write };
     let recovered = recover(&replay, &mut Chain::find(mender.clone())?, &mut |_| ())?;
     let unproven = disk_states::unproven(parts.index.as_ref())?;
     if let Some(newest) = &base.sealed {
@@ -319,8 +320,8 @@ pub fn rebuild(parts: Parts, progress: &mut dyn FnMut(u64)) -> StorageResult<Reb
     let cipher = base.keyring.metadata();
     let mut chain = Chain::find(mender.clone())?;
     let seal = base.index_seal();
-    let replay =
-        Replay { mender: &mender, index: parts.index.as_ref(), cipher: &cipher, seal: &seal, may_write: false };
+    let (index, epoch) = (parts.index.as_ref(), base.found.epoch_before);
+    let replay = Replay { mender: &mender, index, cipher: &cipher, seal: &seal, epoch, may_write: false };
     let recovered = recover(&replay, &mut chain, &mut |lsn| progress(lsn.0))?;
     let digest = digest_of(parts.index.as_ref())?;
     let kept = rows::digest(parts.index.as_ref())?;

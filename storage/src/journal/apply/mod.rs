@@ -20,6 +20,7 @@ use kovcheg_format::audit::entry_text;
 use kovcheg_format::codec::Encode;
 use kovcheg_format::id::{DiskId, DomainId, Epoch, Lsn, SegmentId, StripeHash};
 use kovcheg_format::record::Record;
+use kovcheg_format::record::audit::Action;
 use kovcheg_format::record::identity::CredentialRemoved;
 use kovcheg_format::record::pool::{DiskStateChanged, Member, MembersChanged};
 use kovcheg_format::record::segment::{
@@ -30,7 +31,7 @@ use kovcheg_format::shard::disk_len;
 use kovcheg_format::units::TimestampMs;
 use kovcheg_format::{key, layout};
 
-use crate::index::rows::{self, META_APPLIED, META_CLOCK, META_EPOCH, StripeRow};
+use crate::index::rows::{self, DoubtRow, META_APPLIED, META_CLOCK, META_DOUBT, META_EPOCH, StripeRow};
 use crate::index::{Column, IndexError, IndexRead};
 
 use buckets::{
@@ -136,8 +137,9 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::StripeAdded(added) => stripe_added(overlay, added),
         Record::ChunksInlined(inlined) => chunks_inlined(overlay, place, inlined),
         Record::ChunksDamaged(damaged) => chunks_damaged(overlay, damaged),
-        // Edges are read from the journal by collection; until there is one, no row follows from them. Audit records
-        // are read from the journal alone; what follows from them is the audit tree, by stripe.
+        // Audit records are read from the journal alone; what follows from them is the audit tree, by stripe.
+        Record::Audit(audit) if audit.action == Action::DiscardIndex => doubt_told(overlay, place),
+        // Edges are read from the journal by collection; until there is one, no row follows from them.
         Record::NodeAdded(_) | Record::Audit(_) => Ok(()),
         Record::BucketCreated(created) => bucket_created(overlay, created),
         Record::BucketDeleted(deleted) => bucket_deleted(overlay, deleted),
@@ -168,6 +170,14 @@ pub fn apply_record(overlay: &mut Overlay<'_>, place: &StripePlace, record: &Rec
         Record::CredentialRemoved(removed) => credential_removed(overlay, removed),
         Record::GrantSet(set) => overlay.put(Column::Grant, set.access_key.clone().into_bytes(), set.to_bytes()),
         Record::TenantSet(set) => overlay.put(Column::Tenant, key::tenant(set.tenant), set.to_bytes()),
+    }
+}
+
+/// The trail says that an index was not believed. What an earlier life says is not about this index.
+fn doubt_told(overlay: &mut Overlay<'_>, place: &StripePlace) -> Result<(), IndexError> {
+    match rows::get::<DoubtRow>(overlay, Column::Meta, META_DOUBT)? {
+        Some(row) if row.epoch <= place.epoch => overlay.remove(Column::Meta, META_DOUBT.to_vec()),
+        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use kovcheg_format::codec::{Decode as _, Encode as _};
+use kovcheg_format::id::Epoch;
 use kovcheg_format::record::version::{RetentionMode, VersionPut};
 
 use super::fresh;
@@ -16,11 +17,11 @@ use super::view::{check_rebuilt, difference, observe};
 use crate::audit::trail;
 use crate::index::digest::digest_of;
 use crate::index::memory::MemoryIndex;
-use crate::index::rows::{META_APPLIED, META_CLOCK, META_DIGEST, META_EPOCH, META_FACTS};
+use crate::index::rows::{DoubtRow, META_APPLIED, META_CLOCK, META_DIGEST, META_DOUBT, META_EPOCH, META_FACTS};
 use crate::index::seal::Doubt;
 use crate::index::{Batch, Change, Column, Index as _, IndexRead as _};
 use crate::testing::rows::rows_of;
-use crate::testing::sim_disk::{Frozen, SimPool};
+use crate::testing::sim_disk::{CutPoint, Frozen, SimPool};
 use crate::testing::world::World;
 use crate::vault::Vault;
 
@@ -168,6 +169,55 @@ fn a_lock_is_not_lifted_by_hand() {
     seal[0] ^= 1;
     let forged = (Column::Meta, META_FACTS.to_vec(), Some(seal));
     down.attack("lifted and sealed by chance", &[lifted, forged], Doubt::Forged);
+}
+
+/// The position is no fact, and decides whether the facts are looked at.
+#[test]
+fn a_position_that_was_edited_is_told() {
+    let down = down(266);
+    let applied = down.index.get(Column::Meta, META_APPLIED).unwrap().unwrap();
+    let at = |value: Option<Vec<u8>>| [(Column::Meta, META_APPLIED.to_vec(), value)];
+    let mut elsewhere = applied.clone();
+    elsewhere[20] ^= 1;
+    down.attack("of another hash", &at(Some(elsewhere)), Doubt::Astray);
+    down.attack("cut short", &at(applied.get(1..).map(<[u8]>::to_vec)), Doubt::Astray);
+    down.attack("taken out", &at(None), Doubt::Astray);
+}
+
+/// Power goes at every sync of the start that finds the index edited; what is not flushed is lost, or all of it is kept. The start after
+/// that tells it, once.
+#[test]
+fn a_crash_before_the_trail_says_it_does_not_swallow_it() {
+    let down = down(267);
+    let (key, _) = rows_of(down.index.as_ref(), Column::CaseHold).remove(0);
+    let mut cuts = 0;
+    for (point, kept) in [CutPoint::Before, CutPoint::Halfway, CutPoint::After].into_iter().zip([0, usize::MAX, 0]) {
+        for sync in 1.. {
+            let (pool, index) = (down.disks.thaw(sync), Arc::new(down.index.crash()));
+            edit(&index, &[(Column::CaseHold, key.clone(), None)]);
+            pool.cut_at(pool.syncs() + sync, point);
+            let opened = down.world.open(pool.disks(), index.clone());
+            if pool.is_on() {
+                break;
+            }
+            drop(opened);
+            pool.reboot();
+            cuts += 1;
+            let what = format!("{point:?} of sync {sync}");
+            down.opens_as_before(&what, &pool, Arc::new(index.crash_after(kept)), Doubt::Edited);
+        }
+    }
+    assert!(cuts > 30, "only {cuts} cuts");
+}
+
+/// A doubt that no life of this vault has found is not told at every start.
+#[test]
+fn a_doubt_that_was_made_up_is_told_once() {
+    let down = down(268);
+    let made_up = DoubtRow { epoch: Epoch(u64::from(u32::MAX)), doubt: Doubt::Forged.number() }.to_bytes();
+    for (value, doubt) in [(made_up, Doubt::Forged), (b"?".to_vec(), Doubt::Edited)] {
+        down.attack("made up", &[(Column::Meta, META_DOUBT.to_vec(), Some(value))], doubt);
+    }
 }
 
 /// Rows and seal of an earlier moment under the position of now: what was placed since would be gone.
