@@ -26,7 +26,7 @@ use crate::error::{AppError, Outcome};
 use crate::secrets::{KeyPair, Told, from_environment, generate, tell_once};
 use crate::signals::Signals;
 use crate::telemetry::Recorded;
-use crate::{folders, limits, secrets};
+use crate::{folders, limits, memory, secrets};
 
 /// File in the vault's folder that holds a root credential made at first start, when there was no terminal to print it.
 pub const CREDENTIALS_FILE: &str = "root-credentials";
@@ -39,6 +39,7 @@ pub const KIT_FILE: &str = "recovery-kit";
 /// [`AppError`]; [`AppError::Forced`] after a second signal, when the caller must end the process without waiting for
 /// anything.
 pub fn run_server(config: Config) -> Result<Outcome, AppError> {
+    memory::keep_what_is_freed();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

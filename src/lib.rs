@@ -15,6 +15,7 @@ pub mod control;
 pub mod error;
 pub mod folders;
 pub mod limits;
+pub mod memory;
 pub mod secrets;
 pub mod signals;
 pub mod telemetry;

@@ -169,8 +169,10 @@ impl Engine {
     pub fn read_chunk(&self, kind: ContentKind, id: ChunkId, cipher: &DomainCipher) -> StorageResult<Verified> {
         let row = self.lookup.locate(id)?.ok_or(StorageError::ChunkMissing(id))?;
         let range = envelope_range(&row);
-        let fast = self.reader.read_fast(&range).and_then(|envelope| cipher.open(kind, id, &envelope));
-        if let Ok(verified) = fast {
+        if let Ok(read) = self.reader.read_fast(&range)
+            && let Some(envelope) = read.get(0, range.len)
+            && let Ok(verified) = cipher.open(kind, id, &envelope)
+        {
             return Ok(verified);
         }
         self.read_chunk_carefully(kind, id, &row, cipher)

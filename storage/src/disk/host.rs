@@ -316,7 +316,8 @@ impl DiskFile for QueuedFile {
             return Ticket::ready(Err(self.file.error("read", error)));
         }
         let (ticket, promise) = Ticket::new();
-        let buffer = AlignedBuf::zeroed(len);
+        // A read that succeeds has written every byte.
+        let buffer = AlignedBuf::recycled(len);
         self.queue.push(Request::Read { file: Arc::clone(&self.file), offset, buffer, promise });
         ticket
     }

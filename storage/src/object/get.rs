@@ -14,7 +14,7 @@ use crate::chunk::pipeline::{ContentKind, DomainCipher, Verified};
 use crate::engine::{Engine, envelope_range};
 use crate::error::{StorageError, StorageResult};
 use crate::object::manifest::ManifestWalk;
-use crate::segment::reader::StripeRange;
+use crate::segment::reader::{FastRead, StripeRange};
 
 /// Plaintext bytes fetched in one step where memory is plenty: large enough to read in long runs.
 pub const BATCH_BYTES: usize = 1 << 20;
@@ -115,17 +115,17 @@ impl ObjectCursor {
         let Some(range) = cover(run) else { return Ok(()) };
         let read = self.engine.reader.read_fast(&range).ok();
         for wanted in run {
-            let verified = self.open(wanted, &range, read.as_deref())?;
+            let verified = self.open(wanted, &range, read.as_ref())?;
             self.deliver(wanted, verified, out)?;
         }
         Ok(())
     }
 
-    fn open(&self, wanted: &Wanted, range: &StripeRange, read: Option<&[u8]>) -> StorageResult<Verified> {
+    fn open(&self, wanted: &Wanted, range: &StripeRange, read: Option<&FastRead>) -> StorageResult<Verified> {
         let id = wanted.entry.chunk;
         let from = usize::try_from(u64::from(wanted.row.offset) - range.from).unwrap_or(usize::MAX);
-        let envelope = read.and_then(|bytes| bytes.get(from..from.checked_add(wanted.row.sealed_len as usize)?));
-        if let Some(Ok(verified)) = envelope.map(|envelope| self.cipher.open(ContentKind::Chunk, id, envelope)) {
+        let envelope = read.and_then(|read| read.get(from, wanted.row.sealed_len as usize));
+        if let Some(Ok(verified)) = envelope.map(|envelope| self.cipher.open(ContentKind::Chunk, id, &envelope)) {
             return Ok(verified);
         }
         self.engine.read_chunk_carefully(ContentKind::Chunk, id, &wanted.row, &self.cipher)

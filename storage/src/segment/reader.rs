@@ -1,6 +1,8 @@
 //! Reading ranges of stripes: the fast path straight from data shards, the careful path around lost and rotten ones.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use kovcheg_format::Decode;
@@ -87,15 +89,15 @@ impl SegmentReader {
 
     /// Reads a range from the data shards alone, unverified: the caller opens what it holds and comes back through
     /// [`SegmentReader::read_careful`] when that fails.
-    pub fn read_fast(&self, range: &StripeRange) -> StorageResult<Vec<u8>> {
+    pub fn read_fast(&self, range: &StripeRange) -> StorageResult<FastRead> {
         let opened = self.shape(range.segment)?;
+        // All are on their way before the first is waited for.
         let pieces = self.start_pieces(&opened, range);
-        let mut out = Vec::with_capacity(range.len);
-        for piece in pieces {
+        let read = |piece: Piece| {
             let buffer = self.mender.disks.wait_for(piece.slot.as_deref(), piece.ticket?)?;
-            out.extend_from_slice(buffer.get(piece.skip..piece.skip + piece.len).unwrap_or(&[]));
-        }
-        Ok(out)
+            Ok((buffer, piece.skip..piece.skip + piece.len))
+        };
+        Ok(FastRead { pieces: pieces.into_iter().map(read).collect::<StorageResult<_>>()? })
     }
 
     /// Reads a range by loading its whole stripe, checking every shard, reconstructing what is lost and writing it back.
@@ -176,9 +178,71 @@ impl SegmentReader {
     }
 }
 
+/// A range as its shards gave it, in the memory that the disks wrote to.
+pub struct FastRead {
+    pieces: Vec<(AlignedBuf, Range<usize>)>,
+}
+
+impl FastRead {
+    /// `len` bytes from `from` on, counted from the start of the range; copied only where they lie across two shards. `None` where so much
+    /// was not read.
+    #[must_use]
+    pub fn get(&self, from: usize, len: usize) -> Option<Cow<'_, [u8]>> {
+        let (mut skip, mut parts) = (from, Vec::new());
+        for (buffer, range) in &self.pieces {
+            let piece = buffer.get(range.clone())?;
+            if skip >= piece.len() {
+                skip -= piece.len();
+                continue;
+            }
+            let rest = piece.get(skip..)?;
+            if let Some(all) = rest.get(..len).filter(|_| parts.is_empty()) {
+                return Some(Cow::Borrowed(all));
+            }
+            let missing = len - parts.len();
+            parts.extend_from_slice(rest.get(..missing.min(rest.len()))?);
+            if parts.len() == len {
+                return Some(Cow::Owned(parts));
+            }
+            skip = 0;
+        }
+        (len == 0).then(|| Cow::Owned(parts))
+    }
+}
+
 struct Piece {
     slot: Option<Arc<DiskSlot>>,
     ticket: DiskResult<Ticket<AlignedBuf>>,
     skip: usize,
     len: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::borrow::Cow;
+
+    use super::FastRead;
+    use crate::disk::AlignedBuf;
+
+    /// Every part of three pieces, and what lies beyond.
+    #[test]
+    fn parts_of_what_was_read_are_as_of_one_buffer() {
+        let all: Vec<u8> = (0..=99).collect();
+        let piece = |from: usize, to: usize| {
+            let mut buffer = AlignedBuf::zeroed(4096);
+            buffer[7..7 + to - from].copy_from_slice(&all[from..to]);
+            (buffer, 7..7 + to - from)
+        };
+        let read = FastRead { pieces: vec![piece(0, 10), piece(10, 60), piece(60, 100)] };
+        for from in 0..=100 {
+            for len in 0..=101 - from {
+                let found = read.get(from, len);
+                let expected = all.get(from..from + len);
+                assert_eq!(found.as_deref(), expected, "{len} from {from}");
+            }
+        }
+        assert!(matches!(read.get(10, 50), Some(Cow::Borrowed(_))) && matches!(read.get(9, 2), Some(Cow::Owned(_))));
+    }
 }
