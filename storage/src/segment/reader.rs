@@ -206,7 +206,7 @@ impl FastRead {
             }
             skip = 0;
         }
-        (len == 0).then(|| Cow::Owned(parts))
+        (len == 0).then_some(Cow::Owned(parts))
     }
 }
 
